@@ -74,8 +74,9 @@ def covers_picture(size: Size, settings: Mapping[str, Any]) -> bool:
 def _original(settings: Mapping[str, Any]) -> Size | None:
     """Return (H, W) of the picture that was segmented, or None if it is unknown."""
     size = settings.get("original_size")
-    known = isinstance(size, (list, tuple)) and len(size) == 2 and all(is_whole(side) and side > 0 for side in size)
-    return (int(size[0]), int(size[1])) if known and size is not None else None
+    if not isinstance(size, (list, tuple)) or len(size) != 2 or not all(is_whole(side) and side > 0 for side in size):
+        return None  # changed by hand
+    return int(size[0]), int(size[1])
 
 
 def _centre(pixels: Pixels) -> Pixels:

@@ -29,6 +29,8 @@ from cliptrase_core.errors import WeightsError
 PREFERRED_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """File names that open_clip tries, best first, if its entry of a repository names no file."""
 
+START_TIME_S = 3.0
+"""Seconds within which the hub must respond at the start, while nobody has asked for a download."""
 ANSWER_TIME_S = 10.0
 """Seconds within which the hub must respond before a download; a slow proxy may need some."""
 _LOGS = ("huggingface_hub.utils._http", "huggingface_hub.file_download")
@@ -40,7 +42,7 @@ def offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def hub_answers(timeout: float = 3.0) -> bool:
+def hub_answers(timeout: float = START_TIME_S) -> bool:
     """Return whether the hub responds within `timeout` seconds, name look-up included."""
     if offline():
         return False

@@ -193,12 +193,8 @@ def download(name: str, pretrained: str | os.PathLike[str] | None = None, progre
         hub.fetch(origin["hf_hub"], f"{name}:{pretrained or _default_weights(name)}", progress)
 
 
-HUB_PATIENCE = 3.0
-"""Seconds to wait for the hub at the start."""
-
-
 def choose_start_up(requested: str | None) -> StartUp:
-    """Choose the model to run now, in at most `HUB_PATIENCE` seconds: the requested one if it is on disk, else nano.
+    """Choose the model to run now, within `hub.START_TIME_S`: the requested one if it is on disk, else nano.
 
     Args:
         requested: name of a model, which is downloaded while nano runs; None for the default model, which is used if
@@ -214,7 +210,7 @@ def choose_start_up(requested: str | None) -> StartUp:
     if isinstance(origin, Path):
         check_file(origin)  # raises an error with the cause
     silent: Literal["offline", "hub silent"] = "offline" if hub.offline() else "hub silent"
-    reason = "not asked for" if not requested else "fetching" if hub_answers(HUB_PATIENCE) else silent
+    reason = "not asked for" if not requested else "fetching" if hub_answers(hub.START_TIME_S) else silent
     what = f"{name} ({pretrained})"
     here = "Until then" if reason == "fetching" else "For now"
     nano = f"{here} nano runs, a small embedded model for everyday things."
@@ -222,7 +218,8 @@ def choose_start_up(requested: str | None) -> StartUp:
     banner = {
         "not asked for": f"{what} is not on this computer. {nano}",
         "fetching": f"{what} is being fetched. {nano}",
-        "hub silent": f"{what} is not on this computer, and the model hub did not answer within {HUB_PATIENCE:g} s. "
+        "hub silent": f"{what} is not on this computer, and the model hub did not answer within "
+        f"{hub.START_TIME_S:g} s. "
         f"{nano} Connect and load it again, {by_file}",
         "offline": f"{what} is not on this computer, and HF_HUB_OFFLINE=1 forbids fetching it. "
         f"{nano} Unset HF_HUB_OFFLINE and start again, {by_file}",

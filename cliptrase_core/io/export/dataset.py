@@ -93,7 +93,7 @@ def export(
             raise _other_number(f"more than {place}", given)
         image = given[place] if place < len(given) else None
         stem = free_stem(name, taken) if name is not None else _free_stem(folder, result, paths.get(place), taken)
-        about = {"file": _file_beside(folder, paths[place], files[place])} if place in files else None
+        about = {"file": _file_beside(folder, stem, paths[place], files[place])} if place in files else None
         saved.append(save_result(result, folder, image, stem, formats, rule, about))
     if len(given) > len(saved):
         raise _other_number(str(len(saved)), given)
@@ -101,16 +101,19 @@ def export(
     return saved
 
 
-def _file_beside(folder: str | os.PathLike[str], path: Path, file: str) -> str:
+def _file_beside(folder: str | os.PathLike[str], stem: str, path: Path, file: str) -> str:
     """Return the path of a picture in a data set; with its folder, if an earlier result there has the same path.
 
     Args:
         folder: output folder.
+        stem: stem of the picture's own result; without another picture's result, that of the picture.
         path: path of the picture.
         file: path of the picture below the common folder of this call.
     """
+    if stem == path.stem or file != path.name:
+        return file
     earlier = read_record(result_files(folder, path.stem).json)
-    if file == path.name and earlier.get("file") == plain(file) and is_of_another(earlier, path):
+    if earlier.get("file") == plain(file) and is_of_another(earlier, path):
         return f"{path.absolute().parent.name}/{file}"
     return file
 
