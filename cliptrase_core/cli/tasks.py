@@ -26,11 +26,11 @@ from cliptrase_core.io.export.formats import (
     read_formats,
     unused_by,
 )
-from cliptrase_core.io.export.record import is_of_another, plain, read_record, to_json
+from cliptrase_core.io.export.record import is_made_from, is_of_another, plain, read_record, to_json
 from cliptrase_core.io.export.saving import is_complete, planned, result_files, unusable
 from cliptrase_core.io.files import expect_ours, sha256, write_all
 from cliptrase_core.io.image import opened_file
-from cliptrase_core.io.inputs import data_set_names, find_pictures, result_stems
+from cliptrase_core.io.inputs import data_set_names, find_pictures, possible_stems, result_stems
 from cliptrase_core.options import SegmentOptions, options_of
 from cliptrase_core.text.vocabulary import Vocabulary
 
@@ -82,7 +82,7 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> tuple[lis
     expect_untouched(options.output, options.formats)
     requested = options.requested = requested_of(vocabulary, options)
     tasks, renamed = [], dict[str, bytes]()
-    for task in map(Task, pictures, result_stems(pictures), data_set_names(pictures)):
+    for task in map(Task, pictures, _stems(options.output, pictures), data_set_names(pictures)):
         saved = result_files(options.output, task.stem)
         expect_ours(planned(saved, options.formats, vocabulary.class_names), "--output")
         record = read_record(saved.json)
@@ -101,6 +101,25 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> tuple[lis
         with opened_file(tasks[0].path, "a picture"):  # raises the error before a model is loaded for a mistyped name
             pass
     return tasks, notes
+
+
+def _stems(output: str, pictures: Sequence[Path]) -> list[str]:
+    """Return the stem of each picture's result; a picture that has one under another stem keeps it.
+
+    The pictures of a command decide whether `street.jpg` is "street" or "july_street"; it must not get two results.
+    """
+    stems = result_stems(pictures)
+    try:
+        made = {path.stem for path in Path(output).glob("*.json")}
+    except (OSError, ValueError):  # not a folder that can be read: `_expect_folder` explains it
+        return stems
+    kept: dict[str, Path] = {}
+    for picture, stem in zip(pictures, stems, strict=True):
+        possible = [other for other in possible_stems(picture) if other in made] if made else []
+        own = (other for other in possible if is_made_from(read_record(result_files(output, other).json), picture))
+        if possible not in ([], [stem]) and (earlier := next(own, None)):
+            kept.setdefault(earlier, picture)  # a link may lead to the same picture
+    return result_stems(pictures, {picture: stem for stem, picture in kept.items()}) if kept else stems
 
 
 def requested_of(vocabulary: Vocabulary, options: argparse.Namespace) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import glob
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cliptrase_core.errors import InputError, counted
@@ -106,7 +106,7 @@ def _below(folder: Path, recursive: bool) -> Iterator[Path]:
             yield from (Path(place, name) for name in files if not name.startswith("."))
 
 
-def result_stems(pictures: Sequence[Path]) -> list[str]:
+def result_stems(pictures: Sequence[Path], kept: Mapping[Path, str] | None = None) -> list[str]:
     """Return the stem of each picture's result files, all different even if case is ignored.
 
     `street.jpg` gives "street". If another picture has the same stem, each keeps its ending ("street.jpg"); if that is
@@ -114,14 +114,20 @@ def result_stems(pictures: Sequence[Path]) -> list[str]:
 
     Args:
         pictures: paths, all different.
+        kept: stems of earlier results by picture, all different: they stay, and no other picture gets them.
     """
     rungs = [0] * len(pictures)
     while True:
-        stems = [_called(path, rung) for path, rung in zip(pictures, rungs, strict=True)]
+        stems = [(kept or {}).get(path) or _called(path, rung) for path, rung in zip(pictures, rungs, strict=True)]
         used = Counter(stem.casefold() for stem in stems)
         if len(used) == len(stems):
             return stems
         rungs = [rung + (used[stem.casefold()] > 1) for rung, stem in zip(rungs, stems, strict=True)]
+
+
+def possible_stems(path: Path) -> list[str]:
+    """Return every stem that `result_stems` can give a picture, the shortest first."""
+    return [_called(path, rung) for rung in range(len(Path(os.path.abspath(path)).parts) + 1)]
 
 
 def data_set_names(pictures: Sequence[Path]) -> list[str]:

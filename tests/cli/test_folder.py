@@ -196,6 +196,25 @@ def test_pictures_that_were_done_before_are_called_by_their_path_from_the_folder
     assert before["file"] == "y/z.png"
 
 
+@pytest.mark.parametrize("again", [(), ("--skip-existing",)])
+def test_a_picture_keeps_the_stem_of_its_result_when_another_command_would_choose_one(tmp_path, again):
+    first, second = write(tmp_path / "in/june/dog.png"), write(tmp_path / "in/july/dog.png", 1)
+    line = (*WORDS, *DATA_SETS, "--output", tmp_path / "out", *again)
+    for pictures in ([first], [first, second], [second], [second, first]):
+        assert run(*pictures, *line) == 0
+    assert [entry["file_name"] for entry in coco(tmp_path / "out")["images"]] == ["june/dog.png", "july/dog.png"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.json")) == ["dog.json", "dog.png.json"]
+    assert len(list((tmp_path / "out/yolo/images").iterdir())) == 2
+
+
+def test_a_picture_with_a_result_that_is_named_twice_through_a_link_ends(tmp_path):
+    picture = write(tmp_path / "in/dog.png")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    line = (*WORDS, "--output", tmp_path / "out")
+    assert run(picture, *line) == run(picture, tmp_path / "link/dog.png", *line) == 0
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.json")) == ["dog.json", "dog.png.json"]
+
+
 @pytest.mark.parametrize(
     ("paths", "names"),
     [

@@ -177,6 +177,11 @@ def folder_digest(path: Path) -> str:
     return hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
 
 
+def is_made_from(record: Mapping[str, Any], path: Path) -> bool:
+    """Return whether a result was made from the file at this path, whatever it contains now."""
+    return record.get("picture") == plain(path.name) and record.get("folder_digest") == folder_digest(path)
+
+
 def is_of_another(record: Mapping[str, Any], path: Path) -> bool:
     """Return whether a result belongs to another picture: another name, or both another folder and other content.
 
