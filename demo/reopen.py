@@ -160,6 +160,7 @@ class ReopenHandlers:
         return {
             **values_of(request, automatic=request.eps is None or request.min_samples is None),
             "refiner": opened.refiner,
+            "formats": opened.choice,
             "mode": opened.mode if sam else gr.skip(),
             "shown": without(last, {content_of(path) for path, _ in opened.results}),
             "status": opened_batch(opened, running),
@@ -211,7 +212,7 @@ def of_batch(tab: batch.BatchTab, mode: Any, tabs: gr.Tabs) -> dict[str, Any]:
         mode: component of the Refine tab with the mode of a SAM.
         tabs: all tabs.
     """
-    return {"refiner": tab.refiner, "mode": mode, "saved": tab.opened, "tabs": tabs}
+    return {"refiner": tab.refiner, "formats": tab.formats, "mode": mode, "saved": tab.opened, "tabs": tabs}
 
 
 def wire(

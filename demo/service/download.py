@@ -6,7 +6,7 @@ import csv
 import io
 import shlex
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING
@@ -50,6 +50,16 @@ CHOICES = {
 def formats_of(choice: str) -> tuple[str, ...]:
     """Return the core's formats for one name of `CHOICES`."""
     return read_formats({USUAL: ARCHIVE_FORMATS, ALL: tuple(FORMATS)}.get(choice, choice))
+
+
+def choice_of(files: Collection[str]) -> str:
+    """Return the name of `CHOICES` whose files these are; `USUAL` if they are those of none.
+
+    Args:
+        files: keys under which the JSON of a result names its files.
+    """
+    own = set(files) - {"coco"}  # a picture may be beside COCO's annotations
+    return next((name for name in CHOICES if core.io.export.saving.named_files(formats_of(name)) == own), USUAL)
 
 
 def bundle(

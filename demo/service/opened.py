@@ -15,7 +15,7 @@ from demo import core
 from demo.errors import UserError
 from demo.service.adding import LeftOut, content_of
 from demo.service.batch import Batch, Item, awaiting, new_folder
-from demo.service.download import MOST_PICTURE
+from demo.service.download import MOST_PICTURE, choice_of
 from demo.service.saved import Saved, SavedBatch, packed_name, read_picture
 from demo.service.segmentation import SegmentRequest
 from demo.service.shown import MOST_POINTS_IN_ALL
@@ -36,6 +36,7 @@ class Opened:
         refiner: refiner of most of the results, or `NONE`.
         mode: mode of that refiner.
         model: key of the model that made them.
+        choice: files of most of the results, one of `CHOICES`.
         remarks: plain sentences about results that cannot be opened as they were.
     """
 
@@ -45,6 +46,7 @@ class Opened:
     refiner: str
     mode: str
     model: str
+    choice: str
     remarks: tuple[str, ...]
 
     @property
@@ -82,7 +84,9 @@ def _unpacked(archive: str, batch: SavedBatch, folder: str) -> Opened:
         _remark(others, "Made with other words or settings, and now with those of the others:"),
         _remark(missing, "Not in the archive; drop them into the box of the queue, and their fixes return:"),
     ]
-    return Opened(folder, tuple(results), request, refiner or NONE, mode, model, tuple(filter(None, remarks)))
+    ((files, _),) = Counter(saved.files for saved in batch.results).most_common(1)
+    common = (request, refiner or NONE, mode, model, choice_of(files))
+    return Opened(folder, tuple(results), *common, tuple(filter(None, remarks)))
 
 
 def _common(results: Sequence[Saved]) -> tuple[SegmentRequest, tuple[str | None, str, str]]:

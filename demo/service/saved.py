@@ -63,6 +63,7 @@ class Saved:
         fixes: fixes made by hand.
         content: content of the picture's file, or None.
         own: True if refiner, mode and masks are the picture's own, False if they are those of its whole batch.
+        files: keys under which the record names the files of the result.
     """
 
     picture: str
@@ -76,6 +77,7 @@ class Saved:
     fixes: tuple[Fix, ...]
     content: bytes | None = None
     own: bool = True
+    files: frozenset[str] = frozenset()
 
     @property
     def automatic(self) -> SegmentRequest:
@@ -278,6 +280,7 @@ def _understood(record: Mapping[str, Any]) -> Saved:
             keep = None if "keep" not in settings else tuple(settings["keep"])
             if not all(type(number) is int for number in keep or ()):
                 raise ValueError("masks are known by whole numbers")
+            files = frozenset(map(str, record.get("files", ())))
             if max(len(areas), len(keep or ())) > MOST_ENTRIES:
                 raise ValueError("no result has as many classes or masks")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
@@ -285,7 +288,8 @@ def _understood(record: Mapping[str, Any]) -> Saved:
     model, weights = str(settings.get("model")), settings.get("pretrained")
     key = NANO if model == NANO else f"{model}:{weights}"
     size = (shape[0], shape[1])
-    return Saved(Path(record["picture"]).name, size, request, key, areas, refiner, mode, keep, fixes)
+    name = Path(record["picture"]).name
+    return Saved(name, size, request, key, areas, refiner, mode, keep, fixes, files=files)
 
 
 def _as_chosen(request: SegmentRequest, automatic: Any) -> SegmentRequest:

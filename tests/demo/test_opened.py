@@ -11,6 +11,8 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
+from cliptrase_core.io.export.formats import read_formats
+from cliptrase_core.io.export.saving import save
 from cliptrase_core.refine import Fix
 from demo.errors import UserError
 from demo.reopen import ReopenHandlers
@@ -18,6 +20,7 @@ from demo.review import ReviewHandlers
 from demo.service import Refinement, SegmentRequest, Shown
 from demo.service import saved as saving
 from demo.service.batch import DONE, FAILED, WAITING
+from demo.service.download import CHOICES, choice_of, formats_of
 from demo.service.opened import Opened
 from demo.service.saved import packed_name, read_archive
 from demo.settings import EXAMPLES, MAX_FILES
@@ -76,7 +79,7 @@ def filled(handlers, values, batch=None):
 
 
 def run_again(handlers, batch, values, words=WORDS):
-    fields = (values["refiner"], "prompts", "masks", words, *FIELDS.values())
+    fields = (values["refiner"], "prompts", values["formats"], words, *FIELDS.values())
     return list(handlers.run_opened(batch, values["saved"], *fields))[-1].batch
 
 
@@ -86,7 +89,7 @@ def test_the_queue_comes_back_with_its_fixes_and_gives_the_same_archive(handlers
     values = opener.open(path, None, None)
     assert isinstance(values["saved"], Opened)
     assert "a batch of 3 pictures, 2 with changes by hand. It is in the tab Batch." in values["status"]
-    assert values["refiner"] == refiner
+    assert (values["refiner"], values["formats"]) == (refiner, "masks")
     assert asked_by(values) == SegmentRequest(WORDS)
     assert values["tabs"].selected == "batch"
     assert list(opener.change(None, None, values["saved"]))  # nothing to refine above
@@ -105,6 +108,15 @@ def test_the_queue_comes_back_with_its_fixes_and_gives_the_same_archive(handlers
         one, two = (json.loads(files[f"{name}.json"]) for files in (before, after))
         assert one["settings"] == two["settings"]
         assert one["classes"] == two["classes"]
+
+
+@pytest.mark.parametrize("choice", [*CHOICES])
+def test_the_files_of_a_batch_are_known_by_those_of_its_results(service, tmp_path, choice):
+    view = service.segment(str(EXAMPLES / "cows.jpg"), SegmentRequest(WORDS))
+    formats = read_formats([*formats_of(choice), "coco"])
+    saved = save(view.result, view.result.canvas(), tmp_path, "cows", formats=formats)
+    named = json.loads(saved.json.read_text(encoding="utf-8"))["files"]
+    assert formats_of(choice_of(named)) == formats_of("json" if choice == "coco" else choice)  # a batch always has COCO
 
 
 def test_one_result_and_no_result_leave_the_queue(handlers, opener):

@@ -188,20 +188,17 @@ def planned(saved: SavedFiles, formats: Iterable[str], names: Sequence[str]) -> 
 def is_complete(directory: str | os.PathLike[str], record: Mapping[str, Any], formats: Iterable[str]) -> bool:
     """Return whether all files of these formats that are named in a result's JSON exist."""
     try:
-        kinds = [_kind(name) for name in formats]
-        wanted = [record["files"][kind] for kind in kinds if kind]
+        wanted = [record["files"][kind] for kind in named_files(formats)]
         names = [name for each in wanted for name in ([each] if isinstance(each, str) else each)]
         return all(Path(directory, name).is_file() for name in names)
     except (KeyError, TypeError, ValueError, OSError):
         return False
 
 
-def _kind(name: str) -> str:
-    """Return the key of a format's files in a result's JSON; empty if not every result has one."""
-    each = FORMATS[name]
-    if isinstance(each, FolderFormat) and not each.needs_picture:
-        return ""
-    return each.kind if isinstance(each, ResultFormat) else name
+def named_files(formats: Iterable[str]) -> set[str]:
+    """Return the keys under which the JSON of every result names its files of these formats."""
+    copying = {each.name for each in chosen_of(formats, FolderFormat) if each.needs_picture}
+    return {"json", *copying, *(each.kind for each in chosen_of(formats, ResultFormat))}
 
 
 def _agree(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
