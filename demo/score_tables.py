@@ -34,7 +34,7 @@ def area_table(found: Difference, colours: Mapping[str, str]) -> str:
         for one in found.classes[:MOST_ROWS]
     )
     more = len(found.classes) - MOST_ROWS
-    heads = ("Class", "Left", "Right", "Change in points")
+    heads = ("Class", "Left", "Right", "Change in percentage points")
     return _table(heads, rows) + (hint(f"And {more} more classes that changed less.") if more > 0 else "")
 
 
@@ -125,9 +125,10 @@ def _share(value: float | None) -> str:
 
 
 def _signed(value: float) -> str:
-    shown = round(value, 3)  # the rounded value decides the sign: no "-0.0 %"
+    """Return a difference of two shares in percentage points."""
+    shown = round(value, 3)  # the rounded value decides the sign: no "-0.0"
     sign = "+" if shown > 0 else "\u2212" if shown < 0 else ""
-    return sign + percent(abs(shown))
+    return f"{sign}{100 * abs(shown):.1f}"
 
 
 def _score(value: float) -> str:

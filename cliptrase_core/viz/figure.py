@@ -433,7 +433,9 @@ def _title(given: _Shown, chosen: Sequence[str], *, with_layer: bool = True) -> 
     if result is not None and result.settings.get("method", "cliptrase") != "cliptrase":
         parts.append(str(result.settings["method"]))
     if maps is not None and not set(OF_MAPS).isdisjoint(chosen):
-        parts += [f"layer {maps.layer}"] if with_layer else []
+        # Regions and result do not depend on the layer and head that are shown.
+        layer = f"layer {maps.layer}" if set(OF_RESULT).isdisjoint(chosen) else f"attention of layer {maps.layer}"
+        parts += [layer] if with_layer else []
         parts.append("mean of heads" if maps.head is None else f"head {maps.head}")
         parts.append("[CLS]" if given.patch is None else f"patch: row {given.patch[0]}, column {given.patch[1]}")
     return " · ".join(parts)

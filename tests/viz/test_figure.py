@@ -130,7 +130,8 @@ def test_the_title_says_model_layer_head_and_patch(drawn, segmenter):
         cc.viz.figure(maps, patch=(1, 2)).get_suptitle() == f"{name} · layer 2 · mean of heads · patch: row 1, column 2"
     )
     one = segmenter.capture(image).maps(layer=3, head=1)
-    assert cc.viz.figure(one, result).get_suptitle() == f"{name} · layer 3 · head 1 · [CLS]"
+    beside = cc.viz.figure(one, result).get_suptitle()  # regions and result are not of that layer
+    assert beside == f"{name} · attention of layer 3 · head 1 · [CLS]"
     assert cc.viz.figure(one, result, parts="result").get_suptitle() == name
     other = replace(result, settings={**result.settings, "method": "clearclip"})
     assert cc.viz.figure(other, image=image).get_suptitle() == f"{name} · clearclip"
