@@ -327,7 +327,7 @@ function choose(view) {
 // --- Words and numbers ---
 
 const percent = share => `${(100 * share).toFixed(1)}\u00a0%`;
-const round = share => `${Math.round(100 * share)}\u00a0%`;
+const round = share => `${share > 0 && share < 0.005 ? "< 1" : Math.round(100 * share)}\u00a0%`;
 const many = (count, what) => `${count} ${what}${count === 1 ? "" : "es"}`;
 const set = (node, text) => { if (node.textContent !== text) node.textContent = text; };
 

@@ -78,8 +78,8 @@ def depth_figure(layers: Sequence[LayerGlobals], current: int) -> str:
         f"<li{' class=now aria-current=true' if one.layer == current else ''}>"
         f'<span class="count" aria-hidden="true">{one.count}</span>'
         f'<span class="rod"><span style="height:{one.share:.1%}"></span></span>'
-        f'<span class="layer" aria-hidden="true">{one.layer}</span><span class="unseen">Layer {one.layer}: {one.count} '
-        f"global patches take {percent(one.share)} of the attention</span></li>"
+        f'<span class="layer" aria-hidden="true">{one.layer}</span><span class="unseen">Layer {one.layer}: '
+        f"number of global patches {one.count}, their share of the attention {percent(one.share)}</span></li>"
         for one in layers
     )
     return (
