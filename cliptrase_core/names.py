@@ -1,7 +1,10 @@
-"""Names and defaults that the command line and the page offer. Imports no module, so that `--help` needs no torch.
+"""Names and defaults that the command line and the page offer. Light: `--help` needs no torch.
 
 The modules that implement them import them; a test compares the names of tables, such as those of readers.
 """
+
+import re
+import unicodedata
 
 NANO = "nano"
 """Name of the bundled model."""
@@ -45,3 +48,12 @@ The other lists write many names without a space ("trafficlight"), and use other
 background."""
 BACKGROUNDS = ("first", "last")
 """Position of the background's number: 0 before the classes ("first"), or after them ("last")."""
+
+_JOINERS = re.compile("[\u200c\u200d\ufe0e\ufe0f]")
+"""They shape Persian, Indic scripts and emoji: kept for display, ignored when names are compared."""
+
+
+def fold(name: str) -> str:
+    """Return the form in which names of classes are compared: without case, width, joiners and repeated spaces."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(_JOINERS.sub("", unicodedata.normalize("NFKC", folded)).split())

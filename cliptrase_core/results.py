@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -19,7 +18,7 @@ from cliptrase_core.errors import InputError, is_number
 from cliptrase_core.io.geometry import Frame, Size
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.maps import counted, given, made_when_asked, runs
-from cliptrase_core.names import MIN_AREA, OPACITY
+from cliptrase_core.names import MIN_AREA, OPACITY, fold
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +37,7 @@ EVERYTHING_ELSE = "everything else"
 
 def is_background(name: str) -> bool:
     """Return whether a class name is "background", in any letter case, spacing or Unicode form."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split()) == BACKGROUND
+    return fold(name) == BACKGROUND
 
 
 NOISE = -1

@@ -6,9 +6,10 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 
+from cliptrase_core.names import fold
 from demo import core
 from demo.html import hint, percent, strip, swatch, word
-from demo.service.compare import Difference, Variant, fold
+from demo.service.compare import Difference, Variant
 from demo.service.ground_truth import NUMBERS_FROM_ONE, GroundTruth, Score
 
 MOST_ROWS = 60

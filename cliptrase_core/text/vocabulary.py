@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib import resources
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.names import DATASETS
+from cliptrase_core.names import DATASETS, fold
 from cliptrase_core.results import BACKGROUND, is_background
 from cliptrase_core.text.parsing import EXAMPLE, MOST_DOUBTS, VERBATIM, clean, quoted, read_typed, refuse, western
 
@@ -35,8 +34,6 @@ MANY_SYNONYMS = 12
 _SEPARATORS = re.compile(r"[;,|\s]+")
 _KEY = re.compile(rf"(?:[-*•][ \t]+)?{BACKGROUND}[ \t]*[:\uff1a]", re.IGNORECASE)
 _UNDERLINED = re.compile(rf"^_+{BACKGROUND}_+$", re.IGNORECASE)  # spelling of LabelMe and PASCAL
-# Joiners shape Persian, Indic scripts and emoji: kept for display, ignored when words are compared.
-_JOINERS = re.compile("[\u200c\u200d\ufe0e\ufe0f]")
 
 
 @dataclass(frozen=True)
@@ -238,7 +235,7 @@ def _dataset_called(text: str) -> tuple[str | None, str]:
 def _with_background(base: Vocabulary, words: Iterable[str], note: str) -> Vocabulary:
     """Return a data set's vocabulary with further background words and a note on its name, if there are any."""
     notes: dict[str, None] = dict.fromkeys([note] if note else [])
-    groups = {_fold(group.name): {_fold(word): word for word in group.prompts} for group in base.classes}
+    groups = {fold(group.name): {fold(word): word for word in group.prompts} for group in base.classes}
     own = [word for word in _words(words) if word and word not in base.background]
     kept = (*base.background, *_background(own, groups, notes))
     if kept == base.background and not notes:
@@ -260,7 +257,7 @@ def _folded(entry: Iterable[str]) -> dict[str, str]:
     """Return the words of a class as written, by their folded form."""
     words: dict[str, str] = {}
     for word in _words(entry):
-        words.setdefault(_fold(word), word)
+        words.setdefault(fold(word), word)
     return words
 
 
@@ -273,7 +270,7 @@ def _words(raw: Iterable[str]) -> list[str]:
                 f"{len(word)} in {quoted(word)}",
                 "Shorten it, or separate its words by , or ;.",
             )
-    return [word for word in words if _fold(word)]
+    return [word for word in words if fold(word)]
 
 
 def _merge(
@@ -304,7 +301,7 @@ def _background(words: list[str], groups: dict[str, dict[str, str]], notes: dict
     taken = {folded for group in groups.values() for folded in group}
     kept: dict[str, str] = {}
     for word in words:
-        folded = _fold(word)
+        folded = fold(word)
         if folded in taken:
             notes[f'"{word}" is both a class and a background word: kept as a class.'] = None
         elif folded in kept:
@@ -328,11 +325,6 @@ def _check_counts(groups: dict[str, dict[str, str]], background: tuple[str, ...]
                 f"{len(words)} in {quoted(next(iter(words.values())))}",
                 "Separate classes by ; or a new line, or leave some synonyms out.",
             )
-
-
-def _fold(word: str) -> str:
-    folded = unicodedata.normalize("NFKC", word).casefold()
-    return " ".join(_JOINERS.sub("", unicodedata.normalize("NFKC", folded)).split())
 
 
 def _plain(word: str) -> str:

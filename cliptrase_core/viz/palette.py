@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.errors import InputError, is_whole
+from cliptrase_core.names import fold
 from cliptrase_core.results import EVERYTHING_ELSE, Segmentation, is_background
 
 Colour = tuple[int, int, int]
@@ -98,15 +99,14 @@ def class_colours(names: Iterable[str], also: Iterable[str] = ()) -> dict[str, C
     # Sorted by hash, so that the order of the words does not matter.
     first = set(names)
     ranked = sorted(
-        (name not in first, name.casefold() not in CUSTOMARY, _digest(name.casefold()), name)
-        for name in {*first, *also}
+        (name not in first, fold(name) not in CUSTOMARY, _digest(fold(name)), name) for name in {*first, *also}
     )
     for *_, digest, name in ranked:
         if is_background(name) and BACKGROUND_COLOUR not in colours.values():
             colours[name] = BACKGROUND_COLOUR
         elif name == EVERYTHING_ELSE:
             colours[name] = EVERYTHING_ELSE_COLOUR
-        elif (own := CUSTOMARY.get(name.casefold())) in free:
+        elif (own := CUSTOMARY.get(fold(name))) in free:
             colours[name] = own
             free.remove(own)
         elif free:
@@ -216,7 +216,7 @@ def _unlike(colour: Colour, others: Iterable[Colour]) -> bool:
 def _beyond_palette(name: str, used: set[Colour]) -> Colour:
     attempt = 0
     while True:
-        digest = _digest(f"{name.casefold()}\n{attempt}")
+        digest = _digest(f"{fold(name)}\n{attempt}")
         if attempt < _LATTICE_TRIES:
             colour = _LATTICE[int.from_bytes(digest[:4], "big") % len(_LATTICE)]
         else:  # thousands of names: any colour that is left

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliptrase_core.io.allocator import return_free
+from cliptrase_core.names import fold
 from demo import core
 from demo.errors import UserError, for_people
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
@@ -242,8 +243,3 @@ def by_name(before: SegmentView, after: SegmentView) -> tuple[list[str], list[np
                 names.append(name)
         tables.append(np.array([places[fold(name)] for name in view.result.class_names], dtype=np.int64))
     return names, tables
-
-
-def fold(name: str) -> str:
-    """Return the form in which two names are compared: without case."""
-    return name.casefold()

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from cliptrase_core.names import fold
 from demo import core
 from demo.errors import UserError, for_people
-from demo.service.compare import fold
 from demo.service.segmentation import SegmentView
 from demo.service.service import Service
 
@@ -26,21 +26,23 @@ class GroundTruth:
         labels: (H, W), index into `names`; -1 for pixels that do not count.
         names: names of the classes, in the order of the user's words.
         from_one: True if the first word has the number 1 in the file, False if it has 0.
+        added: number of names after those of the user's words: background, everything else.
     """
 
     labels: Labels
     names: tuple[str, ...]
     from_one: bool = False
+    added: int = 0
 
     @property
     def words(self) -> tuple[str, ...]:
         """Names of the classes of the user's words, without `rest`."""
-        return self.names[: _words(self.names)]
+        return self.names[: len(self.names) - self.added]
 
     @property
     def rest(self) -> str | None:
         """Name of the class of all other pixels, or None if the result has none."""
-        return next(iter(self.names[_words(self.names) :]), None)
+        return self.names[-self.added] if self.added else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,23 +88,24 @@ def read_ground_truth(
             "Save it in the picture's size."
         )
     names = own.result.class_names
-    labels = _labels(labels, names, from_one)
+    words = len(core.text.vocabulary.parse_vocabulary(own.run.request.words).classes)  # "background" may be one of them
+    labels = _labels(labels, words, len(names), from_one)
     if frame.labels != frame.original:  # the paper's presets label a crop
         (top, left), (height, width) = frame.crop, frame.labels
         labels = core.io.geometry.nearest(labels, frame.resized)[top : top + height, left : left + width]
-    return GroundTruth(core.io.geometry.nearest(labels, own.result.size), names, from_one)
+    return GroundTruth(core.io.geometry.nearest(labels, own.result.size), names, from_one, len(names) - words)
 
 
-def _words(names: tuple[str, ...]) -> int:
-    """Return the number of names before the background and everything else, which are the last ones."""
-    others = (core.results.BACKGROUND, core.results.EVERYTHING_ELSE)
-    return next((place for place, name in enumerate(names) if name in others), len(names))
+def _labels(numbers: Labels, words: int, names: int, from_one: bool) -> Labels:
+    """Return the classes of the numbers of a file. Raises UserError for numbers beyond the words.
 
-
-def _labels(numbers: Labels, names: tuple[str, ...], from_one: bool) -> Labels:
-    """Return the classes of the numbers of a file. Raises UserError for numbers beyond the words."""
-    words = _words(names)
-    least, most = (1, words) if from_one else (0, len(names) - 1)
+    Args:
+        numbers: (H, W), numbers of the file.
+        words: number of the user's words, which are the first classes.
+        names: number of all classes.
+        from_one: as for `read_ground_truth`.
+    """
+    least, most = (1, words) if from_one else (0, names - 1)
     if numbers.max() > most:
         other = f"{'Untick' if from_one else 'Tick'} \u201c{NUMBERS_FROM_ONE}\u201d if they start at {1 - least}, add"
         raise UserError(
@@ -111,7 +114,7 @@ def _labels(numbers: Labels, names: tuple[str, ...], from_one: bool) -> Labels:
         )
     if not from_one:
         return numbers
-    rest = words if words < len(names) else core.io.masks.IGNORED
+    rest = words if words < names else core.io.masks.IGNORED
     return np.where(numbers == 0, np.int32(rest), numbers - (numbers > 0)).astype(np.int32)
 
 

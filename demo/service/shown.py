@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cliptrase_core.names import fold
 from demo import core
 from demo.errors import for_people
 from demo.service.refine import Refinement, expect_available, is_available, mode_of
@@ -194,7 +195,7 @@ def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
 
     def has_class(one: Fix) -> bool:
         name = _named(one)
-        return name is None or name.casefold() in classes
+        return name is None or fold(name) in classes
 
     def fits(one: Fix) -> bool:
         return has_class(one) and (one.sam is None or is_available(one.sam))
@@ -224,7 +225,7 @@ def _refinement(last: Refinement | None, run: Run) -> tuple[Refinement | None, s
 
 
 def _classes(view: SegmentView, earlier: str) -> dict[str, str]:
-    """Return a mapping from each word of a result, in lower case, to its class name.
+    """Return a mapping from each word of a result, folded, to its class name.
 
     A word of the `earlier` words that is no word now belongs to the class of its synonyms then: while the words were
     "horse, pony", fixes of "pony" became those of "horse"; with "pony" alone they are those of "pony" again. With both
@@ -233,10 +234,10 @@ def _classes(view: SegmentView, earlier: str) -> dict[str, str]:
     names = view.result.class_names
     parse = core.text.vocabulary.parse_vocabulary
     groups = parse(view.run.request.words).classes
-    found = {word.casefold(): one.name for one in groups for word in one.prompts if one.name in names}
-    found |= {name.casefold(): name for name in names}
+    found = {fold(word): one.name for one in groups for word in one.prompts if one.name in names}
+    found |= {fold(name): name for name in names}
     for one in parse(earlier).classes:
-        words = [word.casefold() for word in one.prompts]
+        words = [fold(word) for word in one.prompts]
         now = next((found[word] for word in words if word in found), None)
         found |= {word: now for word in words if now is not None and word not in found}
     return found
@@ -254,7 +255,7 @@ def _named(one: Fix) -> str | None:
 
 def _renamed(one: Fix, classes: Mapping[str, str]) -> Fix:
     """Return the same fix with the class name of a result."""
-    given, taken = (name and classes[name.casefold()] for name in (one.class_name, one.from_class))
+    given, taken = (name and classes[fold(name)] for name in (one.class_name, one.from_class))
     return replace(one, class_name=given, from_class=taken)
 
 

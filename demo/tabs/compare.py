@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 import numpy as np
 
+from cliptrase_core.names import fold
 from demo import core, drawing
 from demo.drawing import marked
 from demo.errors import UserError
@@ -27,7 +28,6 @@ from demo.service.compare import (
     class_names,
     cost,
     difference,
-    fold,
     own_name,
     variant_views,
     variants,

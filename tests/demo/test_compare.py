@@ -98,7 +98,9 @@ def test_the_picture_is_never_encoded_again_and_results_are_kept(service, horses
 
 def test_differences_are_those_counted_by_hand():
     before = labelled([[0, 0, 1, 1], [2, 2, 2, 2]], ["dog", "road", "sky"])
-    after = labelled([[1, 1, 1, 2], [0, 0, 0, 0]], ["SKY", "cat", "Road"])  # other order and case, and one other class
+    after = labelled(
+        [[1, 1, 1, 2], [0, 0, 0, 0]], ["\uff33\uff2b\uff39", "cat", "Road"]
+    )  # other order, case and width, one other class
     found = difference(before, after)
     np.testing.assert_array_equal(found.changed, [[1, 1, 1, 0], [0, 0, 0, 0]])
     assert found.share == pytest.approx(3 / 8)
@@ -268,6 +270,16 @@ def test_numbers_may_start_at_1_with_0_for_all_other_pixels(service, horses, mas
     np.testing.assert_array_equal(truth.labels[12:], labels[12:])
     with pytest.raises(UserError, match="expected class numbers 1 to 3, .* got 4. Untick .* if they start at 0"):
         read_ground_truth(service, None, mask(numbers + (numbers == 3)), own, from_one=True)
+
+
+@pytest.mark.parametrize("words", ["background; horse", "horse; everything else; sky", "horse; Background; sky"])
+def test_words_like_those_that_are_added_are_words_of_a_ground_truth(service, horses, mask, words):
+    own = service.again(dataclasses.replace(horses.run, request=SegmentRequest(words)), None)
+    labels = own.result.labels
+    truth = read_ground_truth(service, None, mask(labels + 1), own, from_one=True)
+    assert (truth.words, truth.rest) == (own.result.class_names, None)
+    np.testing.assert_array_equal(truth.labels, labels)
+    np.testing.assert_array_equal(read_ground_truth(service, None, mask(labels), own).labels, labels)
 
 
 def test_everything_else_has_the_number_0_too(service, horses, mask):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, expect_pixels
 from cliptrase_core.io.masks import read_colours
 
 _OTHER_JSON = ("captions_", "person_keypoints_", "stuff_", "image_info_")
+_SPLIT = re.compile(f"(?:{'|'.join(SPLITS)})$")
+"""Split at the end of a word: "minival" is "val", "trainval" is its own."""
 
 Entry = Mapping[str, Any]
 
@@ -188,8 +191,9 @@ def _first(root: Path, start: str, *whole: str) -> Path | None:
     named = [path for path in named if not path.name.startswith(_OTHER_JSON)]
 
     def rank(path: Path) -> int:
-        words = f"{path.parent.name} {path.stem}".casefold()
-        return next((place for place, split in enumerate(SPLITS) if split in words), len(SPLITS))
+        words = re.split("[^a-z]+", path.stem.casefold())
+        words += [path.parent.name.casefold()] if path.parent != root else []  # the data set may be called "coco_eval"
+        return min((SPLITS.index(end[0]) for word in words if (end := _SPLIT.search(word))), default=len(SPLITS))
 
     return min(named, key=rank, default=None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,27 @@ def data_of(case, root, layout=None, **more):
     if case.setting is None:
         return find_data(Request(recognised(root, layout), **more))
     return find_data(Request(case.setting, root=root, layout=layout, **more))
+
+
+@pytest.mark.parametrize("folder", ["coco", "coco_eval", "train"])
+@pytest.mark.parametrize(
+    ("names", "scored"),
+    [
+        (("train2017", "val2017"), "val2017"),
+        (("trainval2017", "val2017"), "val2017"),
+        (("minival2014", "train2014"), "minival2014"),
+        (("train2017", "trainval2017"), "trainval2017"),
+        (("train2017", "a_thing"), "train2017"),
+    ],
+)
+def test_of_several_jsons_the_split_to_score_is_read_whatever_the_folder_is_called(tmp_path, folder, names, scored):
+    CASES["COCO instances"].write(tmp_path / folder)
+    home = tmp_path / folder / "annotations"
+    (home / "instances_val2017.json").rename(tmp_path / "one.json")
+    for name in names:
+        shutil.copy(tmp_path / "one.json", home / f"instances_{name}.json")
+    found = recognised(tmp_path / folder, None)
+    assert scored in str(found)
 
 
 OF_READERS = {name: case for name, case in CASES.items() if case.layout is not None}
