@@ -1,11 +1,12 @@
-"""Small cache of the most recently used values; each value is made only once."""
+"""Small caches of the most recently used values; each value is made only once."""
 
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from cliptrase_core.cancel import holding
 
@@ -90,3 +91,23 @@ class LRUCache(Generic[Value]):
     def _drop(self, key: Hashable) -> None:
         _, weight = self._values.pop(key, (None, 0))
         self._total -= weight
+
+
+class CacheOfEach(Generic[Value]):
+    """A cache for each of many objects, such as encodings, which ends with it; safe to share between threads."""
+
+    def __init__(self, capacity: int) -> None:
+        """Limit the number of values of each object to `capacity`."""
+        self._capacity = capacity
+        self._caches: weakref.WeakKeyDictionary[Any, LRUCache[Value]] = weakref.WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """Return the number of objects with values."""
+        return len(self._caches)
+
+    def get(self, owner: Any, key: Hashable, make: Callable[[], Value]) -> Value:
+        """Return a value of an object, cached or made now; see `LRUCache.get`. No value may refer to its object."""
+        with self._lock:
+            own = self._caches.setdefault(owner, LRUCache(self._capacity))
+        return own.get(key, make)[0]

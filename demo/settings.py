@@ -54,8 +54,9 @@ CACHED_FOR_EACH = 4
 """Number of clusterings of one picture that the core caches; a test compares this value with the core's."""
 CACHED_DIGESTS = 1024
 """Number of files whose hash is cached: a few hundred bytes each."""
-CACHED_CAPTURES = 4
-"""Number of pictures whose queries, keys and values are cached: tens of MB each for a large model."""
+CACHED_CAPTURE_BYTES = 300_000_000
+"""Maximum bytes of cached queries, keys and values: 4 MB for a picture at 224 pixels, 70 MB at 4816 patches; 700 MB
+there for ViT-L, which then stays alone."""
 CACHED_MAP_BYTES = 300_000_000
 """Maximum bytes of cached N x N maps of layers and heads: 0.8 MB each at 224 pixels, 200 MB at 4096 patches."""
 CACHED_MATRICES = 8

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import threading
 
 import pytest
 
 from cliptrase_core import Cancelled, CancelToken, cancellable
-from cliptrase_core.cache import LRUCache
+from cliptrase_core.cache import CacheOfEach, LRUCache
 
 _count = itertools.count()
 
@@ -28,6 +29,23 @@ def test_the_store_forgets_by_weight_but_keeps_the_newest():
         kept.get(text[0], lambda text=text: text)
     assert kept.peek("d") == "d" * 20
     assert len(kept) == 1
+
+
+def test_each_object_has_values_of_its_own_that_end_with_it():
+    class Owner:
+        pass
+
+    first, second, made = Owner(), Owner(), []
+    store: CacheOfEach[str] = CacheOfEach(2)
+    for owner, name in ((first, "one"), (second, "two")):
+        for key in ("a", "b", "a", "c", "b"):
+            found = store.get(owner, key, lambda key=key, name=name: made.append(name + key) or name + key)
+            assert found == name + key
+    assert made == ["onea", "oneb", "onec", "oneb", "twoa", "twob", "twoc", "twob"]
+    assert len(store) == 2
+    del owner, first
+    gc.collect()
+    assert len(store) == 1
 
 
 def test_an_emptied_store_weighs_nothing():

@@ -144,6 +144,11 @@ class Capture:
         return self.q.device
 
     @property
+    def nbytes(self) -> int:
+        """Memory in bytes."""
+        return self.q.nbytes + self.k.nbytes + self.v.nbytes
+
+    @property
     def layers(self) -> int:
         """Number of blocks."""
         return len(self.q)

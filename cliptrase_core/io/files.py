@@ -207,7 +207,7 @@ def _is_sealed(content: bytes) -> bool:
 
 
 def is_ours(path: Path) -> bool:
-    """Return whether this program wrote a file: a PNG, JSON, YAML, Markdown, HTML or NumPy archive with its mark."""
+    """Return whether this program wrote a file: a PNG, JSON, npz, HTML, Markdown or sealed text with its mark."""
     try:
         if path.suffix == ".png":
             with PngImagePlugin.PngImageFile(path) as picture:  # reads the header only, so any size is allowed

@@ -5,8 +5,6 @@ Methods that change blocks before the last one share one extra forward pass of t
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cliptrase_core.cache import CacheOfEach
 from cliptrase_core.errors import InputError
 from cliptrase_core.methods.registry import CLIPTRASE, METHODS, Method, ResclipSettings
 from cliptrase_core.methods.resclip import first_labels, label_structure, middle_blocks, residual_values
@@ -25,11 +24,14 @@ from cliptrase_core.models.encoder import normalise
 from cliptrase_core.presets import preset_by_name
 from cliptrase_core.results import ImageEncoding
 
+_OWN_PATHS = tuple(method for method in METHODS.values() if method.own_path)
+
 
 class MethodFeatures:
     """Patch features of all methods on one image tower; safe to share between threads.
 
-    Some methods need the extra pass. It runs once per picture, and its result is cached as long as the encoding exists.
+    Some methods need the extra pass. It runs once per picture for all methods of the registry, and once for a changed
+    one; the last two results are cached as long as the encoding exists.
     """
 
     def __init__(self, backbone: Backbone, mean: Sequence[float], std: Sequence[float], scale: float) -> None:
@@ -44,8 +46,7 @@ class MethodFeatures:
         self._backbone = backbone
         self._colours = mean, std
         self._scale = scale
-        self._deep: weakref.WeakKeyDictionary[ImageEncoding, DeepParts] = weakref.WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._deep: CacheOfEach[DeepParts] = CacheOfEach(2)
 
     def __len__(self) -> int:
         """Return the number of pictures with a cached pass."""
@@ -111,18 +112,10 @@ class MethodFeatures:
         return divided(label_structure(labels).to(patches.device, tokens.dtype))
 
     def _own_path(self, encoding: ImageEncoding, method: Method) -> Tensor:
-        if method in METHODS.values():
-            return self._parts(encoding).features[method]
-        return self._pass(encoding, [method]).features[method]  # not in the registry: not cached
+        return self._parts(encoding, _OWN_PATHS if method in _OWN_PATHS else (method,)).features[method]
 
-    def _parts(self, encoding: ImageEncoding) -> DeepParts:
-        with self._lock:
-            kept = self._deep.get(encoding)
-        if kept is None:
-            kept = self._pass(encoding, [method for method in METHODS.values() if method.own_path])
-            with self._lock:
-                self._deep[encoding] = kept
-        return kept
+    def _parts(self, encoding: ImageEncoding, methods: tuple[Method, ...] = _OWN_PATHS) -> DeepParts:
+        return self._deep.get(encoding, methods, lambda: self._pass(encoding, methods))
 
     def _pass(self, encoding: ImageEncoding, methods: Sequence[Method]) -> DeepParts:
         pixels = normalise(encoding.model_input, *self._colours)[None]

@@ -27,7 +27,7 @@ from cliptrase_core.results import ComponentReport, Refined, Segmentation, expec
 WORKING_SIDE = 1024  # longest side at which components are extracted: they come from patches, without finer detail
 AT_ONCE = 64  # prompts for each decoder call
 CACHED_EMBEDDINGS = 8  # cached pictures; an embedding takes 0.3 MB with sam-nano, 4 MB with Meta's models
-CACHED_ANSWERS = 8  # cached results; a component takes up to 0.3 MB
+CACHED_ANSWER_BYTES = 100_000_000  # cached masks; a component takes up to 0.3 MB, and there may be 250
 
 
 class SamRefiner:
@@ -38,7 +38,9 @@ class SamRefiner:
         self.sam = sam
         self._picture = ""
         self._embeddings: LRUCache[Embedding] = LRUCache(CACHED_EMBEDDINGS)
-        self._answers: LRUCache[tuple[Any]] = LRUCache(CACHED_ANSWERS)
+        self._answers: LRUCache[tuple[Any]] = LRUCache(
+            CACHED_ANSWER_BYTES, lambda answer: getattr(answer[0], "nbytes", 0)
+        )
 
     def of(self, picture: str) -> SamRefiner:
         """Return the refiner of a picture with a name; it shares the model and the caches."""

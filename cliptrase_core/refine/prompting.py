@@ -49,6 +49,11 @@ class Answers:
     agreement: Tensor
 
     @property
+    def nbytes(self) -> int:
+        """Memory in bytes, without the components, which are small."""
+        return self.logits.nbytes + self.numbers.nbytes
+
+    @property
     def accepted(self) -> frozenset[int]:
         """Numbers of the components with masks of sufficient quality and agreement."""
         good = (self.quality >= LEAST_QUALITY) & (self.agreement >= LEAST_AGREEMENT)

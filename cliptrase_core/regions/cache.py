@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cliptrase_core.cache import LRUCache
+from cliptrase_core.cache import CacheOfEach
 from cliptrase_core.errors import InputError
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.presets import ClusterSettings
@@ -32,28 +29,27 @@ class Regions:
         patch_clusters: (N,) int64, cluster of each patch, -1 = noise; read-only, because results share it.
     """
 
-    def __init__(self, patch_clusters: npt.NDArray[np.int64], maps: Tensor | None) -> None:
-        """Store the clusters and their maps (K, h', w'), whose maximum decides each pixel; None without clusters."""
+    def __init__(self, patch_clusters: npt.NDArray[np.int64], means: Tensor, grid: Size) -> None:
+        """Store the clusters, their mean rows (K, N) and the grid (h, w) of the patches."""
         self.patch_clusters = patch_clusters
         self.patch_clusters.flags.writeable = False
-        self._maps = maps
-        # One byte per pixel is enough for `MOST_CLUSTERS`. Only the last size: new words do not change the size.
+        self._means, self._grid = means, grid
+        # One byte per pixel is enough for `MOST_CLUSTERS`. Only the last size: new words do not change the size. The
+        # maps take far more memory, so they are made anew for another size.
         self._last: npt.NDArray[np.uint8] | None = None
 
     def at(self, size: Size) -> npt.NDArray[np.uint8] | None:
         """Return the cluster of each pixel (H, W), or None without clusters; read-only, because it is cached."""
-        if self._maps is None:
-            return None
-        last = self._last
-        if last is None or last.shape != tuple(size):
-            clusters = torch.arange(len(self._maps), dtype=torch.uint8)
-            self._last = last = largest_at_pixels(self._maps, size, clusters).cpu().numpy()
+        count, last = len(self._means), self._last
+        if count and (last is None or last.shape != tuple(size)):
+            maps = region_maps(self._means, self._grid)
+            self._last = last = largest_at_pixels(maps, size, torch.arange(count, dtype=torch.uint8)).cpu().numpy()
             last.flags.writeable = False
         return last
 
 
 def find_regions(encoding: ImageEncoding, settings: ClusterSettings, denoise: str) -> Regions:
-    """Cluster the patches and compute the maps that assign pixels to clusters."""
+    """Cluster the patches."""
     rows = clustering_rows(encoding.affinity, denoise)
     clusters = cluster_patches(rows, settings)
     if denoise == "dice":
@@ -66,7 +62,7 @@ def find_regions(encoding: ImageEncoding, settings: ClusterSettings, denoise: st
             got=str(len(means)),
             remedy="Raise eps or min_samples: nearly every patch is a cluster of its own.",
         )
-    return Regions(clusters.numpy(), region_maps(means, encoding.grid) if len(means) else None)
+    return Regions(clusters.numpy(), means, encoding.grid)
 
 
 class RegionCache:
@@ -74,14 +70,11 @@ class RegionCache:
 
     def __init__(self) -> None:
         """Create an empty cache."""
-        self._kept: weakref.WeakKeyDictionary[ImageEncoding, LRUCache[Regions]] = weakref.WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._cached: CacheOfEach[Regions] = CacheOfEach(CACHED_FOR_EACH)
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._cached)
 
     def get(self, encoding: ImageEncoding, settings: ClusterSettings, denoise: str) -> Regions:
         """Return the regions of an encoding, cached or computed now."""
-        with self._lock:
-            kept = self._kept.setdefault(encoding, LRUCache(CACHED_FOR_EACH))
-        return kept.get((settings, denoise), lambda: find_regions(encoding, settings, denoise))[0]
+        return self._cached.get(encoding, (settings, denoise), lambda: find_regions(encoding, settings, denoise))

@@ -67,6 +67,7 @@ _ALL_QUOTED = re.compile(rf"[\s,;]*(?:(?:{_DOUBLE}|{_SINGLE})[\s,;]*)+")
 _INNER_COMMA = "\x00"  # no text contains it: `clean` removes control characters
 _NO_WORDS = re.compile(r"[\d_.:@&#%$\\]")
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]|\{([^{}]*)\}|\(([^()]*)\)")
+_AND = "(?:and|und|et|&)"
 _SIGNS = "·・•–—-+>→~"  # noqa: RUF001
 # fmt: off
 _ABBREVIATIONS = frozenset((
@@ -323,9 +324,12 @@ def _is_spaceless(text: str) -> bool:
 def _doubts(text: str, notes: list[str]) -> None:
     """Add notes on text that the user may have meant in another way than the grammar reads it."""
     words = re.split(r"[;,\n]", text)
-    for word in [word for word in words if re.search(r"[/|.·・•+>~\t]", word)][:100]:
-        if len(notes) < MOST_DOUBTS and len(words) > 1 and len(_parts(word)[0]) > 1:
-            notes.append(f"{quoted(word)} is read as one word. Separate classes by ; and synonyms by a comma.")
+    doubted = [word for word in words if re.search(r"[/|.·・•+>~\t]", word)][:100]
+    doubted = [word for word in doubted if len(words) > 1 and len(_parts(word)[0]) > 1]
+    if "," in text and not re.search(r"[;\n]", text) and re.search(rf"\S\s+{_AND}\s+\S", words[-1], re.IGNORECASE):
+        doubted.append(words[-1])  # "cat, dog and bird", but "black and white cow" is one word
+    for word in doubted[: max(0, MOST_DOUBTS - len(notes))]:
+        notes.append(f"{quoted(word)} is read as one word. Separate classes by ; and synonyms by a comma.")
     for line in text.split("\n")[:-1]:
         first, *others = [word for word in line.split(",") if word.strip()] or [""]
         if others and line.rstrip().endswith(","):
@@ -339,5 +343,5 @@ def _last(words: list[str], *, after_comma: bool) -> list[str]:
     if last.endswith(".") and not _shortened(last.rstrip(". ")):
         last = last.rstrip(". ")
     if after_comma:
-        last = re.sub(r"^(?:and|und|et|&)\s+(?=\S)", "", last, flags=re.IGNORECASE)
+        last = re.sub(rf"^{_AND}\s+(?=\S)", "", last, flags=re.IGNORECASE)
     return [*others, *([] if last.rstrip(".").casefold() in ("etc", "\u2026") else [last])]

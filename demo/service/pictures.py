@@ -260,7 +260,7 @@ class Entry:
     def nbytes(self) -> int:
         """Memory of the entry in bytes, with the regions that the core caches for it, at one byte per pixel.
 
-        Not counted, up to 40 % more: the maps of these regions, and what other methods of the core keep.
+        Not counted: the features of other methods, which the core keeps, about four times `encoding.patches`.
         """
         e = self.encoding
         tensors = (e.patches, e.cls, e.affinity, e.last_input)

@@ -36,7 +36,7 @@ from demo.service.refine import RefinedView, Refinement, make_refined
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.shown import Shown
 from demo.settings import (
-    CACHED_CAPTURES,
+    CACHED_CAPTURE_BYTES,
     CACHED_DEPTHS,
     CACHED_FIXED_BYTES,
     CACHED_MAP_BYTES,
@@ -49,7 +49,7 @@ from demo.settings import (
 
 if TYPE_CHECKING:
     from cliptrase_core import AttentionMaps, Refined, Segmentation, Segmenter
-    from cliptrase_core.inspection.capture import LayerGlobals
+    from cliptrase_core.inspection.capture import Capture, LayerGlobals
     from cliptrase_core.io.geometry import Size
 
 
@@ -69,7 +69,9 @@ class Service:
         self._fixed: LRUCache[Packed[Segmentation]] = LRUCache(
             as_memory_allows(CACHED_FIXED_BYTES), lambda packed: packed.nbytes
         )
-        self._captures: LRUCache[Any] = LRUCache(CACHED_CAPTURES)
+        self._captures: LRUCache[Capture] = LRUCache(
+            as_memory_allows(CACHED_CAPTURE_BYTES), lambda capture: capture.nbytes
+        )
         self._maps: LRUCache[AttentionMaps] = LRUCache(
             as_memory_allows(CACHED_MAP_BYTES), lambda maps: 3 * maps.affinity.nbytes
         )
@@ -327,8 +329,8 @@ class Service:
             raise UserError(f"{key.model} was loaded anew, with other weights. Press Segment again.")
         return segmenter
 
-    def _capture(self, segmenter: Segmenter, key: PictureKey, path: str | None) -> Any:
-        def make() -> Any:
+    def _capture(self, segmenter: Segmenter, key: PictureKey, path: str | None) -> Capture:
+        def make() -> Capture:
             return segmenter.capture(self._pictures.again(segmenter, key, path).encoding)
 
         return self._captures.get(key, make)[0]

@@ -258,6 +258,21 @@ def test_pixels_times_results_are_bounded_before_they_are_paid(size, results, fu
     assert in_full(size, results) == full
 
 
+def test_queries_and_keys_of_pictures_are_limited_in_bytes_not_in_number(service, monkeypatch):
+    paths = [str(settings.EXAMPLES / f"{name}.jpg") for name in ("cows", "horses", "kitten")]
+    runs = [service.segment(path, SegmentRequest(WORDS)).run for path in paths]
+    for run, path in zip(runs, paths, strict=True):
+        service.maps(run.key, path, 3)
+    captures = [capture for _, capture in service._captures.items()]
+    assert len(captures) == 3
+    assert captures[0].nbytes == 3 * captures[0].q.numel() * 2
+    monkeypatch.setattr("demo.service.service.CACHED_CAPTURE_BYTES", int(2.5 * captures[0].nbytes))
+    small = Service(Settings(), service.models)
+    for run, path in zip(runs, paths, strict=True):
+        small.maps(run.key, path, 3)
+    assert len(small._captures) == 2
+
+
 @pytest.mark.parametrize(("left", "kept"), [(23_000_000_000, 5), (None, 5), (800, 2), (8, 1), (0, 1)])
 def test_where_little_memory_is_left_less_is_kept(left, kept, monkeypatch):
     store = LRUCache(pictures.as_memory_allows(250), len)

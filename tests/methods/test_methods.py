@@ -6,6 +6,8 @@ import gc
 import hashlib
 import itertools
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,7 +114,7 @@ def test_the_model_answers_as_before_and_carries_no_hooks(model, picture):
 def test_the_extra_pass_sees_the_picture_as_its_encoding_did(nano, picture, preset):
     encoding = nano.encode(picture, preset)
     nano.segment(encoding, WORDS, method="gem")
-    cls = nano._features._deep[encoding].features[METHODS["gem"]][0]
+    cls = nano._features._parts(encoding).features[METHODS["gem"]][0]
     plain, _ = nano._features.get(encoding, METHODS["clip"], text_rows(), ())
     torch.testing.assert_close(cls, plain, atol=1e-5, rtol=0)
 
@@ -133,6 +135,23 @@ def test_one_extra_pass_serves_all_methods_and_all_words_and_goes_with_its_pictu
     del encoding
     gc.collect()
     assert len(segmenter._features) == 0
+
+
+def test_threads_and_changed_methods_share_an_extra_pass(picture, monkeypatch):
+    segmenter, passes = Segmenter.from_open_clip(tiny_clip()), []
+    original = features.deep_parts
+    monkeypatch.setattr(features, "deep_parts", lambda *given: passes.append(1) or time.sleep(0.1) or original(*given))
+    encoding = segmenter.encode(picture)
+    with ThreadPoolExecutor(3) as threads:
+        list(
+            threads.map(
+                lambda name: segmenter.segment(encoding, WORDS, method=name), ("gem", "clip_surgery", "resclip")
+            )
+        )
+    assert len(passes) == 1
+    for words in (WORDS, "red; green"):
+        segmenter.segment(encoding, words, method="gem", residual="none")
+    assert len(passes) == 2
 
 
 @pytest.mark.parametrize("name", METHODS)

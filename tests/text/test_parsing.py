@@ -183,6 +183,7 @@ def test_grammar_holds_where_a_mark_is_not_on_every_entry(text, expected):
         ("sofa/couch, dog", '"sofa/couch" is read as one word'),
         ("sofa / couch; dog", '"sofa / couch" is read as one word'),
         ("cat, dog . grass", '"dog . grass" is read as one word'),
+        ("cat, dog and bird", '"dog and bird" is read as one word'),
         ("cat, dog,\ngrass, sky", 'Each line is one class: "dog" is a synonym of "cat".'),
         ("# pets\ncat\ndog", "are taken for remarks"),
         (", ".join(f"w{i}" for i in range(14)) + "\ncat", '"w0" has 13 synonyms, all shown under its name'),
