@@ -89,11 +89,7 @@ class PageHandlers:
 
     @plainly
     def greet(self, request: gr.Request) -> dict[str, Any]:
-        """Fill the page when it opens: banner, examples, and the request in its address, or else the first example.
-
-        Returns:
-            New values by component name.
-        """
+        """Return values by component for an opened page: banner, examples, request of its address or first example."""
         self._service.start()
         found, head = read_examples(), head_view(self._service.status())
         query = dict(request.query_params) if request else {}
@@ -110,6 +106,7 @@ class PageHandlers:
             "opening_words": words,
             "opening_example": example.name if example else "",
             "everything_else_chosen": "yes" if "everything_else" in query else "",
+            "session": request.session_hash if request else "",
             **_within_sliders(settings_of(query)),
         }
 
@@ -348,7 +345,7 @@ def _draw(service: Service) -> tuple[Page, dict[str, gr.Tab]]:
 
 def _wire_opening(page: Page, handlers: PageHandlers, blocks: gr.Blocks) -> None:
     a, names = page.ask, ("examples", "opening", "opening_words", "opening_example")
-    places = {**page.settings, **{name: getattr(a, name) for name in names}}
+    places = {**page.settings, **{name: getattr(a, name) for name in names}, "session": page.mine.session}
     places |= {"banner": page.head.banner, "offer": page.head.offer}
 
     def filled(request: gr.Request) -> dict[Any, Any]:

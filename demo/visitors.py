@@ -40,6 +40,7 @@ class Sessions(StateHolder):
         self._most, self._each = most, each
         self._address: dict[str, str] = {}
         self._files: dict[str, set[str]] = {}
+        self._given_back: dict[str, set[str]] = {}  # files that stayed, because another session had them
 
     @classmethod
     def instead_of(cls, holder: StateHolder) -> Sessions:
@@ -69,17 +70,27 @@ class Sessions(StateHolder):
                 self.session_data.move_to_end(session_id)
             self._forget_oldest(session_id)
 
-    def give_back(self, session: str) -> tuple[list[str], int]:
-        """Forget the files of a session.
+    def give_back(self, session: str, earlier: Iterable[str] = ()) -> tuple[list[str], int]:
+        """Forget the files of a session that no other one has.
+
+        Args:
+            session: session whose files are deleted.
+            earlier: sessions of the same tab before it was loaded again; those that are still open are left alone.
 
         Returns:
-            Paths of the files that no other session has, and the number of files that stay because another session has
-            them too: files of equal content are one file.
+            Paths of these files, and the number of files that stay because another open session has them too: files of
+            equal content are one file.
         """
         with self.lock:
-            mine = self._files.pop(session, set())
-            others = set().union(*self._files.values())
+            own = {session, *filter(self._has_ended, earlier)}
+            mine = set().union(*(held.pop(one, set()) for one in own for held in (self._files, self._given_back)))
+            others = set().union(*(files for one, files in self._files.items() if not self._has_ended(one)))
+            self._given_back[session] = mine & others
         return sorted(mine - others), len(mine & others)
+
+    def _has_ended(self, session: str) -> bool:
+        """Return whether the page of a session was closed or loaded again."""
+        return session not in self.session_data or bool(self.session_data[session].is_closed)
 
     def _forget_oldest(self, used: str) -> None:
         """Drop sessions until all limits are met; the caller holds the lock."""
@@ -93,7 +104,7 @@ class Sessions(StateHolder):
                 return
             # Closed tabs first; then the least recently used, in the order in which they are stored.
             gone = min(theirs, key=lambda one: not self.session_data[one].is_closed)
-            for kept in (self.session_data, self.time_last_used, self._address, self._files):
+            for kept in (self.session_data, self.time_last_used, self._address, self._files, self._given_back):
                 kept.pop(gone, None)
             counts[address] -= 1
 

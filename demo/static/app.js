@@ -115,6 +115,8 @@
       if (history.state?.kept) history.replaceState({ ...history.state, kept: { ...history.state.kept, fixes: "" } }, "");
       return [];
     },
+    // Sessions of this tab before it was loaded again: "Delete my pictures" also deletes what was uploaded in them.
+    earlier: () => earlier.join(" "),
     // Fill in the initial picture and words, unless the person has added their own meanwhile.
     opened: async (gone, picture, words, example, mine, typed, status) => {
       if (mine) return [mine, typed, "", "", status];
@@ -145,6 +147,13 @@
       return [];
     },
   };
+
+  const SESSIONS = "sessions";
+  let earlier = [];
+  try { earlier = JSON.parse(sessionStorage.getItem(SESSIONS) ?? "[]").slice(-99); } catch { /* no storage: only the last session is known */ }
+  addEventListener("pagehide", () => {
+    try { sessionStorage.setItem(SESSIONS, JSON.stringify([...earlier, value("#session")].filter(Boolean))); } catch { /* as above */ }
+  });
 
   addEventListener("popstate", () => { returning = true; location.reload(); });
   const send = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));

@@ -13,12 +13,14 @@ from demo.handling import plainly
 from demo.html import hint
 from demo.service import Service
 from demo.settings import DELETE_CACHE
-from demo.tabs.common import CHEAP, PRIVATE
+from demo.tabs.common import CHEAP, PRIVATE, hidden_text
 
 WHERE = (
     f"Your pictures are stored on the computer that runs this page. They are deleted after {DELETE_CACHE[1] // 3600} "
     "hours and sent nowhere else."
 )
+MOST_EARLIER = 100
+"""Maximum number of earlier sessions of a tab."""
 NOTHING = "None of your pictures is stored here."
 
 
@@ -62,10 +64,16 @@ class MyPicturesHandlers:
         self._service, self._no_result = service, no_result
 
     @plainly
-    def delete(self, request: gr.Request) -> tuple[Any, ...]:
-        """Handle "Delete my pictures": delete this session's files and cached results, and clear the shown result."""
+    def delete(self, earlier: str | None, request: gr.Request) -> tuple[Any, ...]:
+        """Handle "Delete my pictures": delete this tab's files and cached results, and clear the shown result.
+
+        Args:
+            earlier: sessions of this tab before it was loaded again, separated by spaces.
+            request: the request, which knows the session.
+        """
         connection: Any = request.request
-        files, shared = connection.scope["app"].state_holder.give_back(request.session_hash)
+        sessions = str(earlier or "").split()[:MOST_EARLIER]
+        files, shared = connection.scope["app"].state_holder.give_back(request.session_hash, sessions)
         home = Path(get_upload_folder()).resolve()
         mine = [path for path in map(Path, files) if path.is_file() and path.resolve().is_relative_to(home)]
         made = self._service.forget(map(str, mine))
@@ -79,10 +87,11 @@ class MyPicturesHandlers:
 
 @dataclass(frozen=True)
 class MyPictures:
-    """Components: the notice and its button."""
+    """Components: the notice, its button, and the page's own session, which the browser notes before it reloads."""
 
     mine: gr.HTML
     delete: gr.Button
+    session: gr.Textbox
 
 
 def draw() -> MyPictures:
@@ -90,7 +99,7 @@ def draw() -> MyPictures:
     with gr.Row(elem_id="mine-row"):
         mine = gr.HTML(hint(WHERE), elem_id="mine", padding=False)
         delete = gr.Button("Delete my pictures", size="sm", elem_id="delete-mine", scale=0, min_width=160)
-    return MyPictures(mine, delete)
+    return MyPictures(mine, delete, hidden_text("session"))
 
 
 def wire(mine: MyPictures, gone: list[Any], running: list[Any], handlers: MyPicturesHandlers) -> None:
@@ -103,4 +112,5 @@ def wire(mine: MyPictures, gone: list[Any], running: list[Any], handlers: MyPict
         handlers: handlers of these events.
     """
     mine.delete.click(None, None, None, js="() => lab.dropFixes()", **PRIVATE)
-    mine.delete.click(handlers.delete, None, [mine.mine, *gone], cancels=running, **CHEAP)
+    outputs, js = [mine.mine, *gone], "() => [lab.earlier()]"
+    mine.delete.click(handlers.delete, mine.session, outputs, cancels=running, js=js, **CHEAP)

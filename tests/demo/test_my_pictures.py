@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -76,6 +78,24 @@ def test_what_two_tabs_have_stays_until_both_have_deleted_it(server, visitor, tm
     assert "stayed" not in other.shown("mine")
     assert both[0]["path"] not in files_of(server)
     other.close()
+
+
+def test_what_was_uploaded_before_the_page_was_loaded_again_goes_too(server, visitor, tmp_path):
+    before = set(server.files())
+    pictures = [visitor.upload(of_mine(tmp_path, seed)) for seed in (21, 22)]
+    for picture in pictures:
+        assert visitor.segment(picture=picture, words="dog; road") is None
+    with visitor.http.stream("GET", f"{API}/heartbeat/{visitor.session}") as alive:
+        next(alive.iter_lines())  # as a browser, until its page is left
+    again = Visitor(server.address)
+    assert again.segment(picture=pictures[1], words="dog; road") is None  # the browser restores the last picture
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and set(server.files()) != before:  # the server notices the end of a page late
+        again.do("delete-mine", session=visitor.session)
+    assert set(server.files()) == before
+    again.do("delete-mine", session=visitor.session)
+    assert NOTHING in again.shown("mine")
+    again.close()
 
 
 @pytest.mark.parametrize(

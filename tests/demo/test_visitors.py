@@ -299,6 +299,20 @@ def test_closed_tabs_go_first_then_idle_ones(monkeypatch):
     assert list(sessions.session_data) == ["d", "a", "e"], "c is idle for longer than a, which was used again"
 
 
+def test_files_go_with_the_last_open_tab_that_has_them(monkeypatch):
+    sessions = holding(100, 100, monkeypatch)
+    for name, files in (("me before", "abc"), ("me", "ad"), ("ended", "ae"), ("another", "dx")):
+        sessions[name]
+        sessions.note(name, "9.9.9.9", files)
+    for name in ("me before", "ended"):
+        sessions.session_data[name].is_closed = True
+    earlier = ["me before", "another", "never there"]
+    assert sessions.give_back("me", earlier) == (["a", "b", "c"], 1)
+    assert sessions.give_back("me", earlier) == ([], 1), "what stays is not forgotten"
+    assert sessions.give_back("another") == (["d", "x"], 0)
+    assert sessions.give_back("me", earlier)[1] == 0
+
+
 @pytest.mark.parametrize(
     ("address", "group"),
     [
