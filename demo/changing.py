@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Generator, Iterator, Mapping
-from typing import Any, NamedTuple
+import math
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gradio as gr
 import numpy as np
@@ -23,6 +24,11 @@ from demo.service.shown import carried, shown_of, stepped
 from demo.tabs.common import EACH, LAST, QUIET, Shared, outputs
 from demo.tabs.result import Result, ResultView, drawn, failed, legend_table, one_class, shares
 
+if TYPE_CHECKING:
+    from cliptrase_core.refine import Fix
+
+SAME_PLACE = 0.03
+"""Distance of two clicks below which the second is one of a double click, in shares of the picture's sides."""
 FROM_HISTORY = "(...values) => [...values.slice(0, 4), lab.changesInHistory()]"
 
 
@@ -58,6 +64,13 @@ def _named(before: Shown, request: Mapping[str, Any]) -> str:
         return "Fix taken back" if before.fixes or not before.removed else "Removed fixes are back"
     again = request.get("redo") is True and before.undone[-1:] == (None,)
     return "All fixes taken back" if again or request.get("clear") is True else ""
+
+
+def _is_repeated(fixes: Sequence[Fix]) -> bool:
+    """Return whether the last fix is the second of a double click: of the same class, and SAM is asked almost there."""
+    of_class = {(one.sam, one.class_name, one.from_class) for one in fixes[-2:]}
+    clicks = [one.points[0] for one in fixes[-2:] if one.sam is not None and len(one.points) == 1]
+    return len(of_class) == 1 and len(clicks) == 2 and math.dist(*clicks) < SAME_PLACE
 
 
 def became(before: SegmentView, after: SegmentView, step: str) -> str:
@@ -159,16 +172,19 @@ class ChangeHandlers:
             after = stepped(before, request, name, way, refinement)
             if len(after.removed) < len(before.removed):  # removed fixes return
                 after, _ = carried(after, own)
+            earlier = self._service.shown(before, path)[0]
             if "fix" in request:
-                after = self._aimed(after, self._service.shown(before, path)[0])
+                after = self._aimed(after, earlier)
             view = yield from made(self._service, after, path)
+            if "fix" in request and _is_repeated(after.fixes) and not (view.labels != earlier.labels).any():
+                after = before
         except (UserError, Cancelled) as error:  # shown beside the result: a toast would disappear
             unchanged = {**state_of(before), "of": run.token, "seq": seq}
             yield same(ChangeView)._replace(result=unchanged, status=failed(str(error)))
             return
         message = ""
         if "refined" not in request:
-            message = became(self._service.shown(before, path)[0], view, _named(before, request))
+            message = became(earlier, view, _named(before, request))
         yield changed(view, after, told(view, after), seq=seq, message=message)
 
     @staticmethod

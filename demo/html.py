@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import unicodedata
 from collections.abc import Sequence
 
 
@@ -77,6 +78,11 @@ def percent(share: float, digits: int = 1) -> str:
     if digits and 0 < share < 0.001:
         return "&lt; 0.1\u00a0%"
     return f"{100 * share:.{digits}f}\u00a0%"
+
+
+def isolated(name: str) -> str:
+    """Return a name for plain text beside numbers: within Unicode's isolates, if it is written from right to left."""
+    return f"\u2068{name}\u2069" if any(unicodedata.bidirectional(sign) in ("R", "AL") for sign in name) else name
 
 
 def whole_percent(share: float) -> str:

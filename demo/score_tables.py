@@ -31,7 +31,7 @@ def area_table(found: Difference, colours: Mapping[str, str]) -> str:
     """
     rows = "".join(
         f'<tr><td>{swatch(colours[fold(one.name)])}</td><th scope="row">{word(one.name)}</th>'
-        f"<td>{_share(one.before)}</td><td>{_share(one.after)}</td><td>{_signed(one.delta)}</td></tr>"
+        f"<td>{_share(one.before)}</td><td>{_share(one.after)}</td><td>{_signed(one.before, one.after)}</td></tr>"
         for one in found.classes[:MOST_ROWS]
     )
     more = len(found.classes) - MOST_ROWS
@@ -125,11 +125,11 @@ def _share(value: float | None) -> str:
     return NONE if value is None else percent(value)
 
 
-def _signed(value: float) -> str:
-    """Return a difference of two shares in percentage points."""
-    shown = round(value, 3)  # the rounded value decides the sign: no "-0.0"
-    sign = "+" if shown > 0 else "\u2212" if shown < 0 else ""
-    return f"{sign}{100 * abs(shown):.1f}"
+def _signed(before: float | None, after: float | None) -> str:
+    """Return the difference of two shares in percentage points, as a reader computes it from the shown numbers."""
+    shown = round(100 * (after or 0.0), 1) - round(100 * (before or 0.0), 1)
+    sign = "+" if shown > 0.05 else "\u2212" if shown < -0.05 else ""
+    return f"{sign}{abs(shown):.1f}"
 
 
 def _score(value: float) -> str:

@@ -60,7 +60,8 @@ class Sessions(StateHolder):
             if session not in self.session_data:
                 return
             self._address[session] = group_of(address)
-            self._files.setdefault(session, set()).update(found)
+            if found:
+                self._files.setdefault(session, set()).update(found)
             self._forget_oldest(session)
 
     def update(self, session_id: str) -> None:
@@ -85,6 +86,8 @@ class Sessions(StateHolder):
             own = {session, *filter(self._has_ended, earlier)}
             mine = set().union(*(held.pop(one, set()) for one in own for held in (self._files, self._given_back)))
             others = set().union(*(files for one, files in self._files.items() if not self._has_ended(one)))
+            for files in self._files.values():
+                files -= mine - others
             self._given_back[session] = mine & others
         return sorted(mine - others), len(mine & others)
 
@@ -98,15 +101,20 @@ class Sessions(StateHolder):
         while counts:
             address, count = counts.most_common(1)[0]
             if count <= self._each and counts.total() <= self._most:
-                return
+                break
             theirs = [one for one in self.session_data if self._address.get(one, "") == address and one != used]
             if not theirs:
-                return
+                break
             # Closed tabs first; then the least recently used, in the order in which they are stored.
             gone = min(theirs, key=lambda one: not self.session_data[one].is_closed)
-            for kept in (self.session_data, self.time_last_used, self._address, self._files, self._given_back):
+            for kept in (self.session_data, self.time_last_used, self._address):
                 kept.pop(gone, None)
             counts[address] -= 1
+        # Files of ended sessions are known for longer: their tab, loaded again, may delete them.
+        for files in (self._files, self._given_back):
+            ended = [one for one in files if one not in self.session_data]
+            for one in ended[: max(0, len(files) - self._most)]:
+                del files[one]
 
 
 def files_in(value: Any, folder: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from cliptrase_core.names import NONE
 from demo import core
 from demo.drawing import Picture, small_overlay_url, small_url
 from demo.errors import UserError, for_people
-from demo.html import whole_percent
+from demo.html import isolated, whole_percent
 from demo.service.download import MOST_PICTURE, command_line, contents_of, formats_of, goes_along, zip_folder
 from demo.service.pictures import expect_few_sentences
 from demo.service.refine import Refinement, loss, mode_of
@@ -275,7 +275,7 @@ def _written(service: Service, item: Item, what: Shown, folder: str, formats: tu
 
 def face(view: SegmentView, pixels: Picture) -> tuple[str, str]:
     """Return message and overlay of the item of a result: its largest classes and their areas, and a small picture."""
-    areas = [f"{name} {whole_percent(share)}" for name, share in view.result.areas.items()]
+    areas = [f"{isolated(name)} {whole_percent(share)}" for name, share in view.result.areas.items()]
     message = core.errors.some(areas, MOST_NAMED)
     message = f"{message}. {loss(view.result)}" if loss(view.result) else message
     colours = core.viz.palette.label_colours(view.result)

@@ -52,8 +52,8 @@
     halted: said => { send("lab:halted"); return lab.over(said); },
     // There was no final answer: replace a status that still shows progress.
     unanswered: (status, failed) => lab.ended(/"strip busy"/.test(status) ? failed : status),
-    // On a phone, scroll up to the result; the words are below it.
-    showResult: () => { if (innerWidth < 768 && shows++) show("#result"); return []; },
+    // On a phone, scroll to the result: the words are below it, or fill a low screen above it. Not if there is none.
+    showResult: () => { if ((innerWidth < 768 || innerHeight < 480) && shows++ && !$("#status .bad")) show("#result"); return []; },
     show: selector => show(selector),
     // The box that opens a saved result is far below: scroll up to the status and the result.
     showOpened: () => show(innerWidth < 768 ? "#result" : ".gradio-container"),
@@ -155,7 +155,21 @@
     try { sessionStorage.setItem(SESSIONS, JSON.stringify([...earlier, value("#session")].filter(Boolean))); } catch { /* as above */ }
   });
 
-  addEventListener("popstate", () => { returning = true; location.reload(); });
+  // Back closes what covers the page, and leads from a picture of the batch to its queue; else to the result before.
+  let reviewing = false, staying = false;
+  document.addEventListener("click", event => { if (event.isTrusted && event.target.closest("#batch-queue li.done")) reviewing = true; });
+  addEventListener("popstate", () => {
+    const cover = $("dialog[open]") ?? $(".fullscreen [aria-label*=ullscreen]");
+    if (staying) staying = false; // the entry of the displayed result is there again
+    else if (cover || reviewing) {
+      staying = true;
+      history.forward();
+      if (cover?.close) cover.close();
+      else if (cover) cover.click();
+      else { openTab("Batch"); show("#batch-queue"); }
+      reviewing &&= Boolean(cover);
+    } else { returning = true; location.reload(); }
+  });
   const send = (name, detail) => document.dispatchEvent(new CustomEvent(name, { detail }));
   // Typed words outlive a reload, also that of Gradio after a lost connection. On the way Back the entry is another one.
   addEventListener("beforeunload", () => { // at pagehide the entry cannot be changed any more

@@ -519,6 +519,7 @@ const turn = by => {
 function sayPane() {
   const [shown, place] = turning();
   if (!shown.length) return;
+  root.classList.toggle("lens-of-heat", HEAT.includes($(".lens-pane", shown[place]).dataset.view));
   set($(".lens-which"), `${$(".lens-title", shown[place]).textContent} \u00b7 ${place + 1}/${shown.length}`);
   $("[data-do=previous]").disabled = place === 0;
   $("[data-do=next]").disabled = place === shown.length - 1;

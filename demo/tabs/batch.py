@@ -125,7 +125,7 @@ def left_out(left: LeftOut) -> str:
     """Return plain text: files that the queue did not take, and a remedy; empty if it took all."""
     parts = []
     if left.known:
-        parts.append(f"{left.known} more {_are(left.known)} in the queue already.")
+        parts.append(f"{left.known} of those chosen {'were' if left.known > 1 else 'was'} there already.")
     if left.others:
         names = f" ({core.errors.some(left.names, MOST_NAMED)})" if left.names else ""
         parts.append(f"{left.others} {'are no pictures' if left.others > 1 else 'is no picture'}{names}.")

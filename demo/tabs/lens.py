@@ -27,7 +27,7 @@ PANES = (
     ("picture", "The picture", "Choose a patch here or in any other pane."),
     ("before", "1 Before", "The patch's query-key attention, as in plain CLIP."),
     ("after", "2 After", "Its recovered attention: it goes to patches that resemble this one."),
-    ("clusters", "3 Clusters", "Patches that resemble each other, without denoising."),
+    ("clusters", "3 Clusters", "Patches that resemble each other: orange is this patch's cluster, hatched is in none."),
     ("denoised", "4 Denoised", "The same with denoising: what each patch shares with [CLS] is subtracted first."),
     ("words", "5 Words", "The class of each pixel: each cluster takes its most frequent class."),
 )

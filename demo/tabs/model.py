@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from cliptrase_core.names import NANO
+from demo import core
 from demo.cancelling import takes_its_time
 from demo.drawing import model_pixels
 from demo.errors import UserError
@@ -60,13 +61,14 @@ def offer_label(key: str) -> str:
 def model_sheet(facts: ModelFacts) -> str:
     """Return HTML: all facts about a model, and the limits of the embedded model."""
     tall, wide = facts.patch
+    threads = core.errors.counted(facts.threads, "processor thread")
     rows = [
         ("Model", facts.name),
         ("Weights", f"{facts.pretrained} (from: {facts.source})" if facts.source != facts.pretrained else facts.source),
         ("Size", f"{facts.parameters / 1e6:.1f} million parameters, {facts.nbytes / 1e6:.0f} MB in memory"),
         ("Image tower", f"{facts.layers} blocks of {facts.heads} heads, patches of {tall} x {wide} pixels"),
         ("Native size", f"{facts.short_side} pixels along the short side"),
-        ("Runs on", f"{facts.device}, {facts.precision}, {facts.threads} processor threads"),
+        ("Runs on", f"{facts.device}, {facts.precision}, {threads}"),
         ("Digest", f"SHA-256 {facts.digest}…"),
     ]
     return sheet(rows) + (hint(EMBEDDED_LIMITS) if facts.name == NANO else "")

@@ -28,7 +28,7 @@ from demo.handling import (
     same,
     side_of,
 )
-from demo.html import hint, percent, seconds, sort_head, strip, swatch, whole_percent, word
+from demo.html import hint, isolated, percent, seconds, sort_head, strip, swatch, whole_percent, word
 from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_at, spots_of
 from demo.service.download import CHOICES, KINDS, USUAL, figure_file
 from demo.service.refine import erased, loss
@@ -109,7 +109,7 @@ def done(view: SegmentView) -> str:
 
 def shares(view: SegmentView) -> str:
     """Return plain text: the largest classes and their shares of the picture."""
-    return core.errors.some([f"{row.name} {whole_percent(row.area)}" for row in view.legend], MOST_NAMED)
+    return core.errors.some([f"{isolated(row.name)} {whole_percent(row.area)}" for row in view.legend], MOST_NAMED)
 
 
 def welcome(path: str | None) -> str:

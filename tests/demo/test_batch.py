@@ -409,7 +409,8 @@ def test_a_folder_with_known_pictures_and_other_files_is_counted_right(handlers,
     batch = list(handlers.add(None, five[:3]))[-1].batch
     view = list(handlers.add(batch, [*five, str(tmp_path / "notes.txt"), str(tmp_path / "copy.jpg")]))[-1]
     assert [item.file for item in view.batch.items] == [Path(path).name for path in five]
-    assert "5 pictures, 1 cannot be used. 4 more are in the queue already. 1 is no picture (notes.txt)." in view.news
+    said = "5 pictures, 1 cannot be used. 4 of those chosen were there already. 1 is no picture (notes.txt)."
+    assert said in view.news
 
 
 LEFT_OUT = {"full": 0, "later": 0, "known": 0, "large": 0, "others": 0, "names": []}
@@ -420,7 +421,7 @@ LEFT_OUT = {"full": 0, "later": 0, "known": 0, "large": 0, "others": 0, "names":
     [
         ({"full": 30}, f"30 more were left out: a batch takes {MAX_FILES}. Download these, empty the queue, then"),
         ({"later": 2}, "2 more were left out: one upload takes 290 MB. Add them again."),
-        ({"known": 1}, "1 more is in the queue already."),
+        ({"known": 1}, "1 of those chosen was there already."),
         ({"large": 1}, "1 is larger than 40 MB."),
         ({"others": 5, "names": ["<b>.txt", "b", "c"]}, "5 are no pictures (&lt;b&gt;.txt, b, c)."),
     ],

@@ -213,6 +213,18 @@ def restored(service, handlers):
     return then
 
 
+def test_the_second_click_of_a_double_click_is_no_step(handlers, cows):
+    def tap(what, x, name="trees"):
+        return change(handlers, cows, what, fix={"tool": "click", "class": name, "points": [[x, 0.5]]})[-1]
+
+    first = tap(None, 0.5)
+    again = tap(first.shown, 0.5)
+    assert again.shown.fixes == first.shown.fixes
+    assert "Nothing changed." in again.result["said"]
+    other = tap(first.shown, 0.51, "grass")
+    assert len(other.shown.fixes) == 2
+
+
 def test_fixes_stay_when_words_or_settings_change_and_can_be_taken_back(handlers, cows, restored):
     first = change(handlers, cows, fix={**STROKE, "tool": "click", "points": [[0.5, 0.5]]})[-1]
     second = change(handlers, cows, first.shown, fix=STROKE)[-1]

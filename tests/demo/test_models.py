@@ -445,7 +445,7 @@ def test_the_sheet_names_everything_about_the_model(nano, plain):
         nano.info.digest,
         "cpu",
         "fp32",
-        "threads",
+        "processor thread",
         "embedded",
         "everyday things",
     ):

@@ -252,7 +252,7 @@ def test_a_queue_takes_no_more_than_it_may_and_nothing_twice(handlers, opener, a
     values = opener.open(archives(), None, None)
     view = filled(handlers, values, filled(handlers, values).batch)
     assert len(view.batch.items) == 3
-    assert "3 more are in the queue already" in view.news
+    assert "3 of those chosen were there already" in view.news
     monkeypatch.setattr("demo.service.opened.MAX_FILES", 2)
     view = filled(handlers, values)
     assert len(view.batch.items) == 2
