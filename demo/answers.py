@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from demo import core
 from demo.html import whole_percent
 from demo.model_facts import ModelFacts, Offered, split_key
@@ -29,7 +27,7 @@ def describe(view: SegmentView, *, masks: bool = False) -> Mapping[str, Any]:
         masks: True adds the mask of each class as COCO run lengths, in the frame of `size`.
     """
     result = view.result
-    columns = np.asfortranarray(result.labels) if masks else result.labels  # COCO run lengths are in column order
+    found = core.io.export.record.describe_classes(result) if masks else []
     return {
         **describe_model(view.run.key),
         "size": list(result.size),
@@ -41,7 +39,7 @@ def describe(view: SegmentView, *, masks: bool = False) -> Mapping[str, Any]:
                 "colour": row.colour,
                 "area": round(row.area, 6),
                 "confidence": round(row.confidence, 4),
-                **({"rle": core.io.export.record.run_lengths(columns == row.index)} if masks else {}),
+                **({"rle": found[row.index]["rle"]} if masks else {}),
             }
             for row in view.legend
         ],

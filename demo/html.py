@@ -49,6 +49,14 @@ def sheet(rows: Sequence[tuple[str, str]]) -> str:
     return f'<dl class="sheet">{pairs}</dl>'
 
 
+def coloured_table(heads: str, rows: str, kind: str) -> str:
+    """Return a table whose first column is a swatch; HTML of the other heads and of the rows, and a CSS class."""
+    return (
+        f'<div class="legend {kind}"><table><thead><tr><th scope="col"><span class="unseen">Colour</span></th>'
+        f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
 def word(text: str) -> str:
     """Return text of the user, isolated so that right-to-left scripts do not reorder the text around it."""
     return f"<bdi>{html.escape(text)}</bdi>"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from cliptrase_core.names import fold
 from demo import core
-from demo.html import hint, percent, strip, swatch, word
+from demo.html import coloured_table, hint, percent, strip, swatch, word
 from demo.service.compare import Difference, Variant
 from demo.service.ground_truth import NUMBERS_FROM_ONE, GroundTruth, Score
 
@@ -114,11 +114,7 @@ def errors_text(after: Variant) -> str:
 
 
 def _table(heads: Sequence[str], rows: str) -> str:
-    cells = "".join(f'<th scope="col">{html.escape(head)}</th>' for head in heads)
-    return (
-        '<div class="legend compared"><table><thead><tr><th scope="col"><span class="unseen">Colour</span></th>'
-        f"{cells}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    return coloured_table("".join(f'<th scope="col">{html.escape(head)}</th>' for head in heads), rows, "compared")
 
 
 def _share(value: float | None) -> str:

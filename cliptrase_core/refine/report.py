@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cliptrase_core.cancel import Progress, quietly
 from cliptrase_core.errors import InputError
 from cliptrase_core.io.image import ImageInput
-from cliptrase_core.maps import counted
+from cliptrase_core.maps import counted, given
 from cliptrase_core.names import MODES
 from cliptrase_core.results import ComponentReport, Refined, RefineReport, Segmentation
 
@@ -43,8 +43,8 @@ def refined(
     report = RefineReport(refiner=refiner, mode=mode, components=components, **counts)
     return Refined(
         labels=labels.astype(np.int32),
-        regions=result.regions,
-        confidence=result.confidence,
+        regions=given(result, "regions"),
+        confidence=given(result, "confidence"),
         class_names=names,
         patch_clusters=result.patch_clusters,
         grid=result.grid,

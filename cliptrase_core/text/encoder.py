@@ -173,7 +173,8 @@ class TextEncoder:
             prefix = prefixes[index % len(sentences)]
             known = len(prefix.ids)
             if tuple(row[:known]) != prefix.ids:  # the tokenizer merged the word with the text before it
-                prefix, known = self._run_prefix(()), 0
+                prefix = self._prefix("")
+                known = len(prefix.ids)
             prompts.append(Prompt(index, prefix, tuple(row[known : self._end_of_text(row) + 1])))
         out: list[Tensor] = [ids.new_empty(0)] * len(prompts)
         for batch in _similar_lengths(prompts):
@@ -203,9 +204,8 @@ class TextEncoder:
             p = project(block, tokens)
             keys.append(p.k[0])
             values.append(p.v[0])
-            if ids:
-                mixed = F.scaled_dot_product_attention(p.q, p.k, p.v, is_causal=True)
-                tokens = finish_block(block, tokens, mixed)
+            mixed = F.scaled_dot_product_attention(p.q, p.k, p.v, is_causal=True)
+            tokens = finish_block(block, tokens, mixed)
         return Prefix(ids, torch.stack(keys), torch.stack(values))
 
     def _run_prompts(self, batch: Sequence[Prompt]) -> Tensor:

@@ -238,7 +238,7 @@ class Entry:
         encoding: encoding from the core; its frame is that of the whole picture.
         pixels: (H, W, 3), labelled area of the picture, at `size`.
         shown: (H, W, 3), the same area at display size; small pictures are enlarged.
-        patches: (h*cell, w*cell, 3), the model input, a whole number of pixels for each patch.
+        patches: (h*cell, w*cell, 3), the area of the model input, a whole number of pixels for each patch.
     """
 
     encoding: ImageEncoding

@@ -16,7 +16,7 @@ from demo.cancelling import takes_its_time
 from demo.drawing import boundaries, outlined
 from demo.errors import UserError
 from demo.handling import DownloadView, downloaded, followed, named, one_of, plainly, same, whole
-from demo.html import hint, percent, seconds, sort_head, strip, swatch, word, working
+from demo.html import coloured_table, hint, percent, seconds, sort_head, strip, swatch, word, working
 from demo.service import RefinedView, Refinement, Run, Service, Shown, bundle
 from demo.service.refine import MEGABYTES, expect_available, fetch, is_available, loss, mode_of
 from demo.settings import REFINERS
@@ -174,11 +174,7 @@ def _colours(better: RefinedView) -> dict[str, str]:
 
 
 def _table(columns: Iterable[tuple[str, str]], rows: str, kind: str = "") -> str:
-    heads = "".join(sort_head(name, what, falling=False) for name, what in columns)
-    return (
-        f'<div class="legend {kind}"><table><thead><tr><th scope="col"><span class="unseen">Colour</span></th>'
-        f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    return coloured_table("".join(sort_head(name, what, falling=False) for name, what in columns), rows, kind)
 
 
 NAMES = tuple(MEGABYTES)

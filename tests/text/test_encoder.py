@@ -17,8 +17,8 @@ from tests.conftest import tiny_clip
 WORDS = ["cat", "a very long description of a striped tabby", "犬", "dog's", "{0} {}", "\U0001f408", "T-shirt & hat"]
 
 
-def whole_tower(model, words, templates):
-    tokenizer = open_clip.tokenizer.SimpleTokenizer()
+def whole_tower(model, words, templates, tokenizer=None):
+    tokenizer = tokenizer or open_clip.tokenizer.SimpleTokenizer()
     rows = []
     for word in words:
         prompts = [fill(template, word) for template in TEMPLATES[templates]]
@@ -31,6 +31,22 @@ def test_embedding_equals_the_whole_tower_on_whole_prompts(model, templates):
     encoder = TextEncoder(model, open_clip.tokenizer.SimpleTokenizer())
     got = encoder.embed(WORDS, templates)
     torch.testing.assert_close(got, whole_tower(model, WORDS, templates), atol=2e-6, rtol=1e-5)
+
+
+class Merging(open_clip.tokenizer.SimpleTokenizer):
+    """Joins the word to the article before it, as a tokenizer of another language may do."""
+
+    def encode(self, text):
+        return super().encode(text.replace("a ", "a"))
+
+
+def test_a_tokenizer_that_merges_the_word_with_the_text_before_it(model, monkeypatch):
+    encoder, prefixes = TextEncoder(model, Merging()), []
+    original = TextEncoder._run_prefix
+    monkeypatch.setattr(TextEncoder, "_run_prefix", lambda self, ids: prefixes.append(ids) or original(self, ids))
+    got = encoder.embed(WORDS)
+    torch.testing.assert_close(got, whole_tower(model, WORDS, "simple7", Merging()), atol=2e-6, rtol=1e-5)
+    assert len(prefixes) == len(set(prefixes)) <= 8, "each once, that of the start of the text included"
 
 
 def test_only_new_words_run_and_order_does_not_matter(model, monkeypatch):

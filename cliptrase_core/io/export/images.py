@@ -95,12 +95,9 @@ def mask_pngs(result: Segmentation) -> Iterator[tuple[str, bytes]]:
 
 def cutout_pngs(image: npt.NDArray[np.uint8], result: Segmentation) -> Iterator[tuple[str, bytes]]:
     """Yield file name and PNG of each present class: its pixels of the picture (H, W, 3), else transparent black."""
+    opaque = np.dstack([image, np.full(result.size, 255, np.uint8)])
     for label, name in present(result):
-        mask = result.small_labels == label
-        rgba = np.zeros((*result.size, 4), np.uint8)
-        rgba[mask, :3] = image[mask]
-        rgba[..., 3][mask] = 255
-        yield name, encode_png(rgba)
+        yield name, encode_png(np.asarray(cv2.copyTo(opaque, (result.small_labels == label).view(np.uint8))))
 
 
 def present(result: Segmentation) -> Iterator[tuple[int, str]]:

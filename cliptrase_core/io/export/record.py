@@ -16,7 +16,6 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco_mask
 
 from cliptrase_core.io.export.components import Component, ComponentRule, counts_text, find_components
 from cliptrase_core.io.files import MARK, sha256
@@ -51,7 +50,7 @@ def describe(
         "files": dict(files),
         "labels_png": "8-bit indexed, palette inside" if indexed else "16-bit grey, value = index",
         **({} if npz_sha256 is None else {"npz_sha256": npz_sha256}),
-        "classes": _describe_classes(result),
+        "classes": describe_classes(result),
         "settings": result.settings,
         "timings": result.timings,
         "notes": list(result.notes),
@@ -65,7 +64,8 @@ def describe(
     }
 
 
-def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
+def describe_classes(result: Segmentation) -> list[dict[str, Any]]:
+    """Return the entries of the JSON for the classes of a result, in the order of their labels."""
     # Run lengths go down columns: transpose once, not for each class. NumPy's transpose takes five times as long.
     starts, lengths, labels = runs(np.asarray(cv2.transpose(result.small_labels)))
     order = np.argsort(labels, kind="stable")
@@ -86,12 +86,6 @@ def _describe_classes(result: Segmentation) -> list[dict[str, Any]]:
         }
         for index, name in enumerate(result.class_names)
     ]
-
-
-def run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    """Return COCO run lengths of a mask (H, W), with counts as text."""
-    encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
 
 
 MOST_PIXELS = 2**30
