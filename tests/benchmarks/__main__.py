@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks [--output FILE]`: the table of the README, measured on this machine.
+"""`python -m tests.benchmarks [--output FILE]`: the table of docs/benchmarks, measured on this machine.
 
 Uses random ViT-B/16 weights: speed does not depend on their values, but the number of clusters does, so it is
 printed. Half-precision labels are compared on the embedded model and the bundled examples.
