@@ -37,6 +37,11 @@ def segment(page, path: Path, words: str = WORDS) -> None:
     with page.expect_request(lambda request: function_asked(request) == forget):
         upload(page, path)
     expect(page.locator("#picture img")).to_be_visible()
+    ask(page, words)
+
+
+def ask(page, words: str) -> None:
+    """Type words for the picture on the page, segment, and wait for the result."""
     page.locator("#words textarea").fill(words)
     page.locator("#segment").click()
     expect_result_of(page, words)

@@ -331,3 +331,20 @@ def test_a_folder_is_taken_without_its_other_files_and_known_pictures(open_page,
     folder.set_input_files(tmp_path)
     expect(news).to_contain_text("5 pictures. 5 of those chosen were there already. 1 is no picture (notes.txt).")
     expect(page.locator("#batch-queue li")).to_have_count(5)
+
+
+def test_back_from_a_picture_of_the_batch_leads_to_the_queue(open_page, five):
+    page = open_page(1280)
+    steps.open_example(page, 1)
+    page.get_by_role("tab", name="Batch").click()
+    page.locator("#batch-files input[type=file]").set_input_files([five[0], five[2]])
+    expect(page.locator("#batch-queue img")).to_have_count(2)
+    page.locator("#batch-go").click()
+    expect(page.locator("#batch-queue li.done")).to_have_count(2, timeout=60_000)
+    page.get_by_role("button", name="Show above").first.click()
+    expect(page.locator("#status")).to_contain_text("From the batch: cows.jpg")
+    page.get_by_role("tab", name="Settings").click()
+    page.go_back()
+    expect(page.get_by_role("tab", name="Batch")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#batch-queue li.done")).to_have_count(2)
+    expect(page.locator("#status")).to_contain_text("From the batch: cows.jpg")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -305,3 +306,36 @@ def test_small_letters_and_rows_are_large_enough_for_a_phone(phone):
     label = page.locator("#refine-components label").first
     expect(label).to_be_visible(timeout=PATIENCE)
     assert label.bounding_box()["height"] >= 44
+
+
+def test_back_closes_what_covers_the_page_and_only_then_leads_to_the_result_before(phone):
+    page = phone()
+    steps.ask(page, "horse; sky")
+    page.get_by_role("button", name="Present").tap()
+    expect(page.locator("dialog[open]")).to_be_visible()
+    page.go_back()
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    expect(page.locator("#words textarea, #words input").first).to_have_value("horse; sky")
+    page.get_by_role("tab", name="Guided tour").tap()
+    page.locator("#tour-left button[aria-label*=ullscreen]").tap()
+    expect(page.locator(".fullscreen")).not_to_have_count(0)
+    page.go_back()
+    expect(page.locator(".fullscreen")).to_have_count(0)
+    expect(page.get_by_role("tab", name="Guided tour")).to_have_attribute("aria-selected", "true")
+    page.go_back()
+    steps.expect_result_of(page, steps.FIRST_WORDS)
+
+
+def test_names_from_right_to_left_keep_their_numbers(phone):
+    page = phone()
+    steps.ask(page, "\u05e1\u05d5\u05e1; \u05e9\u05de\u05d9\u05d9\u05dd")
+    said = page.locator("#spot .now")
+    expect(said).to_contain_text(re.compile("This spot: \u2068[\u0590-\u05ff]+\u2069 [<\\d.\u00a0 ]+%, next \u2068"))
+    expect(page.locator("#status")).to_contain_text(re.compile("\u2068[\u0590-\u05ff]+\u2069 \\d+\u00a0%"))
+
+
+def test_a_long_word_does_not_widen_the_page(phone):
+    page = phone()
+    steps.ask(page, f"{'Donaudampfschiff' * 4}; sky")
+    steps.expect_no_sideways_scroll(page)
+    assert page.locator("#segment").bounding_box()["y"] < 844
