@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from demo import core, drawing
 from demo.drawing import marked
 from demo.errors import UserError
 from demo.handling import plainly, same, text
-from demo.html import hint, percent, seconds, strip, word, working
+from demo.html import hint, percent, seconds, strip, swatch, word, working
 from demo.score_tables import GOOD, area_table, best_mean, class_scores, doubts, errors_text, numbers_read, scores
 from demo.service import Run, SegmentView, Service, Shown
 from demo.service.compare import (
@@ -64,6 +64,8 @@ GROUND_TRUTH_TEXT = hint(
 )
 
 Pair = tuple[Variant, SegmentView]
+MOST_NAMES = 24
+"""Maximum number of classes whose colours are named above the pictures."""
 
 
 def progress(done: int, count: int, title: str) -> str:
@@ -71,8 +73,13 @@ def progress(done: int, count: int, title: str) -> str:
     return working("Comparing", done / count, f"{done + 1} of {count}: {title}", "comparing")
 
 
-def news(pairs: Sequence[Pair]) -> str:
-    """Return HTML: numbers of computed and cached results, and their durations."""
+def news(pairs: Sequence[Pair], colours: Mapping[str, str]) -> str:
+    """Return HTML: numbers of computed and cached results, their durations, and the colours of the classes.
+
+    Args:
+        pairs: results.
+        colours: "#rrggbb" by folded name.
+    """
     cached = sum(view.result_cached for _, view in pairs)
     spent = sum(cost(view) for _, view in pairs if not view.result_cached)
     made = len(pairs) - cached
@@ -84,9 +91,16 @@ def news(pairs: Sequence[Pair]) -> str:
     took = ", ".join(f"{html.escape(variant.title)} {seconds(cost(view))}" for variant, view in pairs)
     notes = dict.fromkeys(note for _, view in pairs for note in view.result.notes)
     each = f"<details><summary>What each took</summary>{took}</details>"
-    return f'<div class="facts" role="status">{" · ".join(parts)}{each}</div>' + "".join(
-        map(hint, list(notes)[:NOTES_SHOWN])
-    )
+    told = f'<div class="facts" role="status">{" · ".join(parts)}{each}</div>'
+    return told + "".join(map(hint, list(notes)[:NOTES_SHOWN])) + _key(pairs, colours)
+
+
+def _key(pairs: Sequence[Pair], colours: Mapping[str, str]) -> str:
+    """Return HTML: colour and name of the classes in these results, as they come."""
+    names = list({fold(row.name): row.name for _, view in pairs for row in view.legend}.values())
+    items = [f"<span>{swatch(colours[fold(name)])} {word(name)}</span>" for name in names[:MOST_NAMES]]
+    more = [f"<span>and {len(names) - MOST_NAMES} more</span>"] if len(names) > MOST_NAMES else []
+    return f'<div class="facts key">{"".join(items + more)}</div>'
 
 
 def changed_share(before: Variant, after: Variant, found: Difference) -> str:
@@ -188,7 +202,7 @@ class CompareHandlers:
             after = "cliptrase"
         choices = [(variant.title, variant.name) for variant in comparison.variants]
         yield CompareView(
-            news=news(pairs),
+            news=news(pairs, _hex(colours)),
             running="",
             gallery=_gallery(painted),
             before=gr.Dropdown(choices, value=before),

@@ -110,6 +110,14 @@ def test_differences_are_those_counted_by_hand():
     assert found.moves == [("dog", "cat", 2 / 8), ("road", "cat", 1 / 8)]
 
 
+def test_the_colours_of_the_pictures_are_named_above_them(handlers, horses):
+    *_, last = handlers.compare(horses.run, None, "HORSE; a thing")
+    key = last.news.partition('class="facts key"')[2]
+    for name in ("horse", "grass", "sky", "a thing"):
+        assert key.lower().count(f"<bdi>{name}</bdi>") == 1
+    assert key.count("background:#") == 4
+
+
 def test_a_result_does_not_differ_from_itself(horses):
     found = difference(horses, horses)
     assert found.share == 0
