@@ -25,14 +25,12 @@ class Example:
         words: vocabulary that suits the picture.
         title: title for people; may be empty.
         alt: description of the picture, for people who cannot see it.
-        credit: author of the picture; may be empty.
     """
 
     path: Path
     words: str
     title: str = ""
     alt: str = ""
-    credit: str = ""
 
     @property
     def name(self) -> str:
@@ -49,7 +47,6 @@ def read_examples(folder: Path = EXAMPLES) -> list[Example]:
                 path=folder / Path(entry["file"]).name,
                 words=str(entry["words"]),
                 title=str(entry.get("title", "")),
-                credit=str(entry.get("credit", "")),
                 alt=str(entry.get("alt", "")),
             )
             for entry in entries

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -35,8 +35,6 @@ from cliptrase_core.results import BACKGROUND
 FACTS = "predictions.json"
 """File name beside the PNGs, with the settings of their run and the class of each number."""
 FORMAT = f"{MARK} predictions"
-
-Background = Literal["first", "last"]
 
 _EIGHT_BITS = 255
 _NONE_8, _NONE_16 = 255, 65535
