@@ -87,7 +87,8 @@ def test_voc20_equals_a_loop_form_of_the_published_computation(tmp_path, nano, q
     expected = published(nano, root, dataset_vocabulary("voc20"), background=False, prior=quirks, quirks=quirks)
     assert values(report) == pytest.approx(expected, abs=1e-9)
     assert report["setup"]["method"]["image_prior"] is quirks, "quirk B7 is the published script's, for voc20 only"
-    assert report["column"] == ("paper-224 with reference quirks" if quirks else "paper-224")
+    usual = "paper-224 with reference quirks" if quirks else "paper-224"
+    assert report["column"] == f"{usual}, templates {TEMPLATES}"
 
 
 CONTEXT = ("pcontext/val/image", "pcontext/val/label", ".png")
