@@ -27,6 +27,7 @@ from cliptrase_core.evaluation.request import Request, chosen_protocol
 from cliptrase_core.evaluation.settings import Setting, setting_by_name
 from cliptrase_core.evaluation.word_lists import usual_words
 from cliptrase_core.methods.registry import method_by_name, with_residual
+from cliptrase_core.models.loading import ClusteringDefaults
 from cliptrase_core.names import PUBLISHED
 from cliptrase_core.options import Options, SegmentOptions, arguments_of, changed
 from cliptrase_core.presets import PRESETS, preset_by_name
@@ -147,6 +148,12 @@ def _defaults(request: Request, preset: str) -> dict[str, Any]:
     }
 
 
+def _rules(clustering: ClusteringDefaults) -> dict[str, str]:
+    """Return eps and min_samples of preset auto as text, since they follow the number of patches N of each picture."""
+    eps, neighbours = clustering.eps_per_sqrt_n, clustering.min_samples_per_patch
+    return {"eps": f"{eps:g} sqrt(N)", "min_samples": f"{neighbours:.3g} N, rounded"}
+
+
 def _other_words(request: Request, usual: str) -> Iterator[str]:
     setting = _setting_name(request)
     if request.words is not None and setting and request.words != usual_words(setting, usual):
@@ -183,11 +190,13 @@ def _by_model(
     predictor: Predictor
     if chosen is not None:
         slide, features = chosen.slide, chosen.method
+        in_effect: dict[str, Any] = {"vote": False, "residual": features.residual}  # windows have no regions
         method = replace(method, templates=method.templates or SLIDE_TEMPLATES)
         predictor = SlidePredictor(segmenter, slide, method, features)
     else:
         preset = _preset(request.preset, protocol)
-        method = replace(method, templates=method.templates or preset_by_name(preset).templates)
+        in_effect = _rules(segmenter.info.clustering) | _defaults(request, preset)
+        method = replace(method, templates=method.templates or in_effect["templates"])
         preset_by_name(preset).side(side, segmenter.info.short_side)
         try_out(segmenter, data.words or "cat; dog", preset, side, **method.options)
         predictor = PresetPredictor(segmenter, preset, method, side)
@@ -200,7 +209,7 @@ def _by_model(
         "precision": segmenter.precision,
         "device": segmenter.device.type,
         "slide": asdict(slide) if slide else None,
-        "method": asdict(method),
+        "method": {name: in_effect.get(name) if value is None else value for name, value in asdict(method).items()},
         "switches": {name: value for name, value in asdict(features).items() if name in SWITCHES},
     }
 
