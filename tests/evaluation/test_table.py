@@ -87,6 +87,26 @@ def test_methods_together_write_the_reports_of_single_runs_from_one_encoding(tmp
     assert all(line in printed for line in markdown.splitlines() if line.startswith("|"))
 
 
+@pytest.mark.parametrize(
+    ("flags", "votes"),
+    [
+        ((), (True, False)),
+        (("--vote",), (True, True)),
+        (("--no-vote",), (False, False)),
+        (("--protocol", "sclip"), None),
+    ],
+)
+def test_a_table_says_whose_regions_vote(tmp_path, capsys, small, flags, votes):
+    voc_devkit(tmp_path)
+    table = evaluate(tmp_path, "--methods", "cliptrase,clip", "--limit", "1", *flags)
+    votes = votes or (False, False)
+    assert tuple(row["vote"] for row in table["methods"]) == votes
+    printed = capsys.readouterr().out
+    for name, vote in zip(("cliptrase", "clip"), votes, strict=True):
+        assert f"| {name} | {'yes' if vote else 'no'} | " in printed
+    assert "Vote: whether each region takes its majority label." in (tmp_path / "out" / "r.md").read_text()
+
+
 def test_a_method_that_has_its_records_is_not_computed_again(tmp_path, small):
     voc_devkit(tmp_path)
     evaluate(tmp_path, "--method", "clip", name="r.clip.json")
