@@ -126,8 +126,8 @@ def test_a_picture_that_cannot_be_used_is_told_once(tmp_path, capsys, small):
     voc_devkit(tmp_path)
     mask = next(tmp_path.rglob("SegmentationClass/b.png"))
     write_mask(mask, torch.zeros(4, 4).numpy())
-    table = evaluate(tmp_path, "--methods", "clip,naclip")
-    assert [row["scored"] for row in table["methods"]] == [2, 2]
+    evaluate(tmp_path, "--methods", "clip,naclip", code=2)
+    assert [row["scored"] for row in report(tmp_path, "r.json")["methods"]] == [2, 2]
     assert capsys.readouterr().err.count("1 of 3 pictures could not be used") == 1
 
 
