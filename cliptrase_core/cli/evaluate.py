@@ -26,6 +26,7 @@ from cliptrase_core.evaluation.data import check, check_folders, expect_root, fi
 from cliptrase_core.evaluation.folder import YAML_ENDS, folder_layout, folder_set, read_folder_set
 from cliptrase_core.evaluation.html_report import to_html
 from cliptrase_core.evaluation.plan import Plan, expect_fitting, make_plan
+from cliptrase_core.evaluation.predictions import expect_apart
 from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.evaluation.readers.base import ReadSet, with_words
 from cliptrase_core.evaluation.readers.registry import recognised
@@ -125,6 +126,7 @@ def _reports(
         expect_no_model_arguments(options)
     expect_ours([path for output in outputs for path in _files(output).values()], "--output")
     data = find_data(requests[0])
+    expect_apart([output.parent for output in outputs], data.pairs, "output")
     group.by_first(data.expect_usable)
     model = cache(lambda: load(options))  # weights are downloaded only after the data check
     with ExitStack() as locks:

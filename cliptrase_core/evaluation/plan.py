@@ -14,7 +14,7 @@ from cliptrase_core.evaluation.batches import Job
 from cliptrase_core.evaluation.choices import SWITCHES, Choices, choose, differences, expect_background, worded
 from cliptrase_core.evaluation.data import Data, sha256_of
 from cliptrase_core.evaluation.metrics import Rule
-from cliptrase_core.evaluation.predictions import FilePredictor, Saver, expect_apart, read_facts
+from cliptrase_core.evaluation.predictions import FilePredictor, Saver, expect_apart, folders_of, read_facts
 from cliptrase_core.evaluation.predictors import (
     SLIDE_TEMPLATES,
     Predictor,
@@ -67,7 +67,7 @@ def make_plan(request: Request, data: Data, load: Callable[[], Segmenter]) -> Pl
     """
     protocol = chosen_protocol(request)
     if request.save_predictions is not None:
-        expect_apart(request.save_predictions, data.source.keys, data.pairs)
+        expect_apart(folders_of(request.save_predictions, data.source.keys), data.pairs, "save-predictions")
     rule: Rule = "mmseg" if protocol in PROFILES else "published" if request.quirks else "paper"
     if request.predictions:
         predictor, made_by = _from_files(request, data)

@@ -190,6 +190,21 @@ def test_predictions_are_never_saved_among_the_data(tmp_path, monkeypatch, capsy
     assert sorted({*tmp_path.rglob("*")} - {tmp_path / "out", *(tmp_path / "out").iterdir()}) == before
 
 
+@pytest.mark.parametrize("folder", ["images", "masks", "images/out"])
+@pytest.mark.parametrize("more", [(), ("--methods", "clip,sclip"), ("--between", "sclip", "gem")])
+def test_a_report_is_never_written_among_the_data(tmp_path, monkeypatch, capsys, folder, more):
+    """Its sheets would be pictures of the data set in the next run."""
+    write_dataset(tmp_path / "images", tmp_path / "masks", lambda rng: np.array([0, 1]))
+    before = sorted(tmp_path.rglob("*"))
+    own = ("--images", tmp_path / "images", "--masks", tmp_path / "masks", "--vocabulary", "cat; dog")
+    monkeypatch.setattr(Segmenter, "from_pretrained", lambda *_, **__: no_model())
+    evaluate(tmp_path, *own, *more, name=f"../{folder}/r.json", code=2)
+    said = capsys.readouterr().err
+    assert "output: expected a folder outside those of the data's pictures and masks, got " in said
+    assert said.endswith("Choose another --output.\n")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize("name", ["b.png", "predictions.json"])
 def test_a_file_of_another_program_is_never_replaced(tmp_path, capsys, name):
     root, kept = voc_prepared(tmp_path), tmp_path / "kept"
