@@ -132,7 +132,7 @@ class Segmenter:
             precision: as for `from_pretrained`; None keeps the dtype of the model.
 
         Raises:
-            InputError: an unknown precision or device.
+            InputError: an unknown precision or device, or a model with hooks that would not be called.
             UnsupportedBackboneError: CLIPtrase cannot run on this model.
         """
         backbone = Backbone(image_tower(model))
@@ -346,7 +346,7 @@ class Segmenter:
         short_side: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> Capture:
-        """Run one forward pass for the maps of every layer, head and patch; maps differ from exact ones by up to 3e-4.
+        """Run one forward pass for the maps of every layer, head and patch; they differ by about 1e-3 from exact ones.
 
         Arguments and errors as for `encode`; or only an encoding of this segmenter, whose picture is not read again.
         """
