@@ -317,7 +317,7 @@ class Segmenter:
         """Return (P, D) unit vectors of words; the vectors are cached.
 
         Raises:
-            InputError: no words, unknown templates, or a word too long for the model's context.
+            InputError: no words, an empty one, unknown templates, or a word too long for the model's context.
         """
         return self._text.embed(words, templates)
 
