@@ -60,7 +60,8 @@ class CancelToken:
         """Start the time limit.
 
         Args:
-            seconds: time limit in seconds from now; None for no limit.
+            seconds: time limit in seconds from now; None for no limit. A limit that is over already (0 or less, such as
+                the rest of an earlier one) cancels at the first check.
 
         Raises:
             InputError: `seconds` is not a number.

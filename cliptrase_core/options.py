@@ -17,7 +17,7 @@ from dataclasses import MISSING, dataclass
 from typing import Any, TypedDict, TypeVar, get_args
 
 from cliptrase_core.errors import InputError, is_number
-from cliptrase_core.methods.registry import METHODS, RESIDUALS, Method, method_by_name, with_residual
+from cliptrase_core.methods.registry import COLDEST, METHODS, RESIDUALS, Method, method_by_name, with_residual
 from cliptrase_core.presets import PRESETS, PositionResize
 
 DENOISE = ("cls", "dice", "none")
@@ -275,7 +275,7 @@ class ProtocolOptions(Options):
         unset=_PROTOCOLS,
     )
     temperature: float | None = option(
-        float, None, "factor of the cosines before the softmax", above=0, most=1_000_000, unset=_PROTOCOLS
+        float, None, "factor of the cosines before the softmax", least=COLDEST, most=1_000_000, unset=_PROTOCOLS
     )
     threshold: float | None = option(
         float,

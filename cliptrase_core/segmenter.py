@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cliptrase_core.cancel import timed
-from cliptrase_core.errors import InputError
+from cliptrase_core.errors import InputError, is_whole
 from cliptrase_core.inspection.capture import AttentionMaps, Capture, capture
 from cliptrase_core.inspection.scores import PatchScores, competing, missing_classes, notes_on, suggested
 from cliptrase_core.io.geometry import Frame, Size, given_size
@@ -132,7 +132,7 @@ class Segmenter:
             precision: as for `from_pretrained`; None keeps the dtype of the model.
 
         Raises:
-            InputError: an unknown precision or device.
+            InputError: an unknown precision or device, or a model with hooks that would not be called.
             UnsupportedBackboneError: CLIPtrase cannot run on this model.
         """
         backbone = Backbone(image_tower(model))
@@ -317,7 +317,7 @@ class Segmenter:
         """Return (P, D) unit vectors of words; the vectors are cached.
 
         Raises:
-            InputError: no words, unknown templates, or a word too long for the model's context.
+            InputError: no words, an empty one, unknown templates, or a word too long for the model's context.
         """
         return self._text.embed(words, templates)
 
@@ -346,7 +346,7 @@ class Segmenter:
         short_side: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> Capture:
-        """Run one forward pass for the maps of every layer, head and patch; maps differ from exact ones by up to 3e-4.
+        """Run one forward pass for the maps of every layer, head and patch; they differ by about 1e-3 from exact ones.
 
         Arguments and errors as for `encode`; or only an encoding of this segmenter, whose picture is not read again.
         """
@@ -392,6 +392,9 @@ class Segmenter:
 
     def default_clustering(self, patches: int) -> ClusterSettings:
         """Return the `auto` settings of N >= 1 patches: eps grows with sqrt(N), min_samples with N."""
+        if not is_whole(patches) or patches < 1:
+            expected, remedy = "a whole number of at least 1", "Give the number of patches of a picture."
+            raise InputError("patches", expected=expected, got=repr(patches)[:40], remedy=remedy)
         rule = self.info.clustering
         return ClusterSettings(rule.eps_per_sqrt_n * patches**0.5, max(1, round(rule.min_samples_per_patch * patches)))
 

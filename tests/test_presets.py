@@ -18,6 +18,12 @@ def test_automatic_clustering_passes_through_the_published_points(segmenter, pat
     assert settings.min_samples == min_samples
 
 
+@pytest.mark.parametrize("patches", [-1, 0, 2.5, True, "196"])
+def test_a_number_of_patches_that_no_picture_has_is_refused(segmenter, patches):
+    with pytest.raises(InputError, match=f"patches: expected a whole number of at least 1, got {patches!r}"):
+        segmenter.default_clustering(patches)
+
+
 @pytest.mark.parametrize(
     ("name", "side", "eps", "min_samples"), [("paper-224", 224, 0.7, 3), ("paper-336", 336, 1.1, 7)]
 )

@@ -26,6 +26,7 @@ from cliptrase_core.evaluation.data import check, check_folders, expect_root, fi
 from cliptrase_core.evaluation.folder import YAML_ENDS, folder_layout, folder_set, read_folder_set
 from cliptrase_core.evaluation.html_report import to_html
 from cliptrase_core.evaluation.plan import Plan, expect_fitting, make_plan
+from cliptrase_core.evaluation.predictions import expect_apart
 from cliptrase_core.evaluation.profiles import PROFILES
 from cliptrase_core.evaluation.readers.base import ReadSet, with_words
 from cliptrase_core.evaluation.readers.registry import recognised
@@ -50,8 +51,8 @@ from cliptrase_core.segmenter import Segmenter
 
 Load = Callable[[argparse.Namespace], Segmenter]
 
-NOTHING_SCORED = 2
-"""Exit code if no picture could be used, the same as for other bad input."""
+INCOMPLETE = 2
+"""Exit code if a picture could not be used or nothing counts, as for other bad input; the report is written first."""
 
 _OF_A_RUN = (
     *("layout", "vocabulary", "words", "limit", "check", "protocol", "preset", "short_side", "reference_quirks"),
@@ -91,21 +92,25 @@ def execute(options: argparse.Namespace, load: Load) -> int:
         if options.methods is not None:
             return _run_methods(options, load, group)
         notes = about_model(options) if options.predictions is None else []
-        return _run(_request(options), options.output, options, load, group, notes)
+        report = _run(_request(options), options.output, options, load, group, notes)
+        return 0 if report is None else _code(report)
 
 
 def _run(
     request: Request, output: Path, options: argparse.Namespace, load: Load, group: Group, notes: Sequence[str]
-) -> int:
-    """Run one evaluation, write its report and print its summary after the notes."""
+) -> Report | None:
+    """Run one evaluation, write its report and print its summary after the notes.
+
+    Return the report in the first process, None in the others.
+    """
     found = _reports([request], [output], options, load, group)
     if found is None:
-        return 0
+        return None
     (report,) = found
     _tell_about(report, output, notes)
     print(f"{report['column']}, {report['pictures']['scored']} pictures: {headline(report)}")
     print(f"{_pace(report)} -> {output}")
-    return _code(report)
+    return report
 
 
 def _reports(
@@ -121,6 +126,7 @@ def _reports(
         expect_no_model_arguments(options)
     expect_ours([path for output in outputs for path in _files(output).values()], "--output")
     data = find_data(requests[0])
+    expect_apart([output.parent for output in outputs], data.pairs, "output")
     group.by_first(data.expect_usable)
     model = cache(lambda: load(options))  # weights are downloaded only after the data check
     with ExitStack() as locks:
@@ -188,13 +194,14 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
     found = steps(first, second, request.data if isinstance(request.data, str) else None)
     reports = [options.output.with_name(f"{options.output.stem}.{place}.json") for place in range(len(found))]
     expect_ours([options.output], "--output")
-    model = cache(lambda: load(options))
+    model, code = cache(lambda: load(options)), 0
     for step, path in zip(found, reports, strict=True):
         chosen = dataclasses.replace(request.options, method=step.method.name)
         now = dataclasses.replace(request, step=step, words=step.words, options=chosen)
         notes = about_model(options) if path == reports[0] else []
-        code = _run(now, path, options, lambda _: model(), group, notes)
-        if code:
+        report = _run(now, path, options, lambda _: model(), group, notes)
+        code = max(code, 0 if report is None else _code(report))
+        if report is not None and not _any_pixel(report):
             return code
     if group.first:
         rows = chain(found, reports)
@@ -202,7 +209,7 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
         _remove_earlier(options.output, {options.output})
         for line in to_lines(rows):
             print(line)
-    return 0
+    return code
 
 
 def _expect_unset(options: argparse.Namespace, names: Sequence[str], what: str, expected: str) -> None:
@@ -387,8 +394,8 @@ def _tell_about(report: Report, output: Path, notes: Sequence[str]) -> None:
             file=sys.stderr,
         )
     note(*notes)
-    if report["pictures"]["scored"] and not _any_pixel(report):
-        print("no figures: all pixels of the scored pictures are ignored.", file=sys.stderr)
+    if len(problems) < report["pictures"]["listed"] and not _any_pixel(report):
+        print("no figures: all pixels of the pictures that could be used are ignored.", file=sys.stderr)
 
 
 def _pace(report: Report) -> str:
@@ -398,8 +405,8 @@ def _pace(report: Report) -> str:
 
 
 def _code(report: Report) -> int:
-    """Return the exit code: whether any picture could be used and any pixel counts."""
-    return 0 if report["pictures"]["scored"] and _any_pixel(report) else NOTHING_SCORED
+    """Return the exit code: whether every picture could be used and any pixel counts."""
+    return INCOMPLETE if report["pictures"]["problems"] or not _any_pixel(report) else 0
 
 
 def _any_pixel(report: Report) -> bool:

@@ -1,7 +1,8 @@
 """Command line with the commands `segment`, `inspect`, `evaluate` and `doctor`.
 
 Exit codes: 0 success; 1 other failure; 2 wrong usage or bad input, with one line on stderr (subject, expected, got,
-remedy). Each command imports its modules when it runs: they import torch, which takes seconds.
+remedy), or a picture that could not be used, after the work on all others. Each command imports its modules when it
+runs: they import torch, which takes seconds.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ from cliptrase_core.evaluation.sources import Sample, Source
 Batch = tuple[int, ...]
 """Indices of the pictures of one forward pass."""
 
+SKIPPED = "nothing but 255: the published script skips it (quirk B3)"
+"""Reason in the record of a picture that has no labels, though it could be used."""
 _PUBLISHED_VOID = 255
 
 
@@ -150,7 +152,7 @@ def _problem(job: Job, index: int, error: CliptraseError) -> Record:
 def _count(job: Job, index: int, sample: Sample, finish: Callable[[], Outcome]) -> Record:
     stamp = job.stamp(index)
     if job.quirks and sample.raw is not None and bool(np.all(sample.raw == _PUBLISHED_VOID)):
-        return Record(sample.key, stamp, left_out="nothing but 255: the published script skips it (quirk B3)")
+        return Record(sample.key, stamp, left_out=SKIPPED)
     try:
         with memory_explained(f"picture {sample.key!r}"):
             outcome = finish()

@@ -115,7 +115,7 @@ def differences(profile: Profile, setting: str | None, chosen: Choices) -> Itera
     before = profile.slide_of(setting)
     for name in _OF_SLIDE:
         if (new := getattr(chosen.slide, name)) != getattr(before, name) and not _unused(name, chosen.slide):
-            yield _worded(name, new)
+            yield worded(name, new)
 
 
 def _unused(name: str, slide: Slide) -> bool:
@@ -125,14 +125,15 @@ def _unused(name: str, slide: Slide) -> bool:
 def _each(name: str, old: Any, new: Any) -> Iterator[str]:
     """Yield the text of one changed switch, or of each changed ResCLIP number."""
     if name != "resclip":
-        yield _worded(name, new)
+        yield worded(name, new)
         return
     for field in dataclasses.fields(new):
         if (value := getattr(new, field.name)) != getattr(old, field.name):
-            yield _worded(f"{_RESCLIP}{field.name}", value)
+            yield worded(f"{_RESCLIP}{field.name}", value)
 
 
-def _worded(name: str, value: Any) -> str:
+def worded(name: str, value: Any) -> str:
+    """Return a value as part of a column: "window 448", "no vote"."""
     plain = name.replace("_", " ")
     if isinstance(value, bool):
         return plain if value else f"no {plain}"

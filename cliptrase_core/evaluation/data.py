@@ -72,6 +72,7 @@ def find_data(request: Request) -> Data:
         keys = sha256_of([example.name for example in bundled])
         return Data(Examples(bundled[: request.limit]), "Bundled examples", "bundled", keys_sha256=keys)
     word_list: str | None = None
+    published = False
     if not isinstance(request.data, str):
         own = request.data
         every: Sequence[Pair] = own.pairs()
@@ -81,12 +82,12 @@ def find_data(request: Request) -> Data:
         setting = setting_by_name(request.data)
         root, title, word_list = expect_root(request.root), setting.title, _word_list(request, setting, protocol)
         words = setting_words(setting.name, word_list)
-        every, layout, numbers = _benchmark(setting, root, protocol, request)
+        every, layout, numbers, published = _benchmark(setting, root, protocol, request)
         if request.vocabulary is not None:
             words, word_list = fitting_words(request.vocabulary, words), None
         convention = setting_convention(setting, numbers, words)
     pairs = every[: request.limit]
-    read = read_stored if protocol == "paper" else read_turned if protocol in PROFILES else read_image
+    read = read_image if protocol == "whole" else read_stored if published and protocol == "paper" else read_turned
     return Data(
         source=Folders(pairs, numbers, words, read),
         title=title,
@@ -99,13 +100,19 @@ def find_data(request: Request) -> Data:
     )
 
 
-def _benchmark(setting: Setting, root: Path, protocol: str, request: Request) -> tuple[Sequence[Pair], str, Numbers]:
-    """Return a setting's pictures, the layout's title and its numbers, from its own layouts or those of the readers."""
+def _benchmark(
+    setting: Setting, root: Path, protocol: str, request: Request
+) -> tuple[Sequence[Pair], str, Numbers, bool]:
+    """Return a setting's pictures, the layout's title and its numbers, from its own layouts or those of the readers.
+
+    The last value is True for the files of the benchmark. An export that names its own classes may hold anyone's
+    photographs, whose masks were drawn on upright pictures.
+    """
     problem: InputError | None = None
     if request.layout is None:
         try:
             layout, numbers = find_layout(setting, root, protocol, request.quirks)
-            return find_pairs(layout, root), layout.title, numbers
+            return find_pairs(layout, root), layout.title, numbers, True
         except InputError as error:
             problem = error
     try:
@@ -113,7 +120,7 @@ def _benchmark(setting: Setting, root: Path, protocol: str, request: Request) ->
     except AbsentError as error:
         raise InputError(f"{problem} The folder has {error}.") from error
     if found is not None:
-        return found[0].pairs, found[0].title, found[1]
+        return found[0].pairs, found[0].title, found[1], not found[0].names
     raise problem or InputError(
         "layout", expected="none with the published script", got=str(request.layout), remedy="Leave it out."
     )

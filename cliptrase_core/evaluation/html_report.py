@@ -239,12 +239,11 @@ def _switches(switches: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_regions(method: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that apply only to region-based segmentation; unset values come from the preset or method."""
+    """Return the settings that apply only to region-based segmentation; those of the clustering only with a vote."""
+    clustering = {"denoising": "denoise", "eps": "eps", "min_samples": "min_samples"}
     return {
-        "vote": _yes(method["vote"]) or "the method's" if method else None,
-        "denoising": method.get("denoise"),
-        "eps": method.get("eps") or ("the preset's" if method else None),
-        "min_samples": method.get("min_samples") or ("the preset's" if method else None),
+        "regions vote": _yes(method.get("vote")),
+        **({label: method.get(name) for label, name in clustering.items()} if method.get("vote") else {}),
         "image prior": _yes(method.get("image_prior")),
         "everything else": _yes(method.get("everything_else")),
         "leave out missing": _yes(method.get("skip_missing")),

@@ -11,10 +11,10 @@ import torch
 
 from cliptrase_core.errors import InputError, expect_one_of
 from cliptrase_core.evaluation.batches import Job
-from cliptrase_core.evaluation.choices import SWITCHES, Choices, choose, differences, expect_background
+from cliptrase_core.evaluation.choices import SWITCHES, Choices, choose, differences, expect_background, worded
 from cliptrase_core.evaluation.data import Data, sha256_of
 from cliptrase_core.evaluation.metrics import Rule
-from cliptrase_core.evaluation.predictions import FilePredictor, Saver, expect_apart, read_facts
+from cliptrase_core.evaluation.predictions import FilePredictor, Saver, expect_apart, folders_of, read_facts
 from cliptrase_core.evaluation.predictors import (
     SLIDE_TEMPLATES,
     Predictor,
@@ -27,6 +27,8 @@ from cliptrase_core.evaluation.request import Request, chosen_protocol
 from cliptrase_core.evaluation.settings import Setting, setting_by_name
 from cliptrase_core.evaluation.word_lists import usual_words
 from cliptrase_core.methods.registry import method_by_name, with_residual
+from cliptrase_core.models.loading import ClusteringDefaults
+from cliptrase_core.names import PUBLISHED
 from cliptrase_core.options import Options, SegmentOptions, arguments_of, changed
 from cliptrase_core.presets import PRESETS, preset_by_name
 from cliptrase_core.segmenter import Segmenter, try_out
@@ -65,7 +67,7 @@ def make_plan(request: Request, data: Data, load: Callable[[], Segmenter]) -> Pl
     """
     protocol = chosen_protocol(request)
     if request.save_predictions is not None:
-        expect_apart(request.save_predictions, data.source.keys, data.pairs)
+        expect_apart(folders_of(request.save_predictions, data.source.keys), data.pairs, "save-predictions")
     rule: Rule = "mmseg" if protocol in PROFILES else "published" if request.quirks else "paper"
     if request.predictions:
         predictor, made_by = _from_files(request, data)
@@ -86,11 +88,11 @@ def _header(request: Request, data: Data) -> dict[str, Any]:
     preset = _preset(request.preset, protocol)
     profile = PROFILES.get(protocol)
     column = protocol if profile else preset if protocol == "paper" else f"{protocol}, {preset}"
-    if profile and not request.step and not request.predictions:
-        column = ", ".join([column, *_differences(request, profile)])
-    column += f", then {request.step.title} {request.step.after}" if request.step and request.step.before else ""
-    column += f", short side {request.short_side}" if request.short_side and not profile else ""
     column += " with reference quirks" if request.quirks else ""
+    if not request.step and not request.predictions:
+        changes = _differences(request, profile) if profile else _changes(request, preset, protocol)
+        column = ", ".join([column, *changes])
+    column += f", then {request.step.title} {request.step.after}" if request.step and request.step.before else ""
     return {
         "title": data.title,
         "setting": request.data if isinstance(request.data, str) else request.data.name,
@@ -113,15 +115,49 @@ def _header(request: Request, data: Data) -> dict[str, Any]:
 
 def _differences(request: Request, profile: Profile) -> Iterator[str]:
     """Yield a short text for each setting that differs from the protocol."""
-    setting = _setting_name(request)
-    for difference in differences(profile, setting, _windows(request, profile)):
+    for difference in differences(profile, _setting_name(request), _windows(request, profile)):
         # `mmseg-slide` has no method of its own: its column is for any method, and the report names the method.
         if profile.name != "mmseg-slide" or not difference.startswith("method "):
             yield difference
-    if request.words is not None and setting and request.words != usual_words(setting, profile.words):
-        yield f"words {request.words}"
+    yield from _other_words(request, profile.words)
     if request.options.templates not in (None, SLIDE_TEMPLATES):
         yield f"templates {request.options.templates}"
+
+
+def _changes(request: Request, preset: str, protocol: str) -> Iterator[str]:
+    """Yield a short text for each value that differs from the usual one of the preset and the method."""
+    usual = SegmentOptions().options | _defaults(request, preset)
+    usual["image_prior"] = _usual_prior(request, protocol)
+    given = request.options.options | {"image_prior": request.image_prior, "short_side": request.short_side}
+    for name, value in given.items():
+        # As for `mmseg-slide`, a column is for any method.
+        if name != "method" and value is not None and value != usual.get(name):
+            yield worded(name, value)
+    yield from _other_words(request, PUBLISHED)
+
+
+def _defaults(request: Request, preset: str) -> dict[str, Any]:
+    """Return the values of options that the method or the preset sets; eps and min_samples only if they are numbers."""
+    method, chosen = method_by_name(request.options.method), preset_by_name(preset)
+    clustering = {} if chosen.clustering is None else asdict(chosen.clustering)
+    return {
+        "vote": method.regions_vote,
+        "residual": method.residual,
+        "templates": chosen.templates,
+        **clustering,
+    }
+
+
+def _rules(clustering: ClusteringDefaults) -> dict[str, str]:
+    """Return eps and min_samples of preset auto as text, since they follow the number of patches N of each picture."""
+    eps, neighbours = clustering.eps_per_sqrt_n, clustering.min_samples_per_patch
+    return {"eps": f"{eps:g} sqrt(N)", "min_samples": f"{neighbours:.3g} N, rounded"}
+
+
+def _other_words(request: Request, usual: str) -> Iterator[str]:
+    setting = _setting_name(request)
+    if request.words is not None and setting and request.words != usual_words(setting, usual):
+        yield f"words {request.words}"
 
 
 def _setting_name(request: Request) -> str | None:
@@ -154,11 +190,13 @@ def _by_model(
     predictor: Predictor
     if chosen is not None:
         slide, features = chosen.slide, chosen.method
+        in_effect: dict[str, Any] = {"vote": False, "residual": features.residual}  # windows have no regions
         method = replace(method, templates=method.templates or SLIDE_TEMPLATES)
         predictor = SlidePredictor(segmenter, slide, method, features)
     else:
         preset = _preset(request.preset, protocol)
-        method = replace(method, templates=method.templates or preset_by_name(preset).templates)
+        in_effect = _rules(segmenter.info.clustering) | _defaults(request, preset)
+        method = replace(method, templates=method.templates or in_effect["templates"])
         preset_by_name(preset).side(side, segmenter.info.short_side)
         try_out(segmenter, data.words or "cat; dog", preset, side, **method.options)
         predictor = PresetPredictor(segmenter, preset, method, side)
@@ -171,7 +209,7 @@ def _by_model(
         "precision": segmenter.precision,
         "device": segmenter.device.type,
         "slide": asdict(slide) if slide else None,
-        "method": asdict(method),
+        "method": {name: in_effect.get(name) if value is None else value for name, value in asdict(method).items()},
         "switches": {name: value for name, value in asdict(features).items() if name in SWITCHES},
     }
 
@@ -273,6 +311,8 @@ def _preset(name: str | None, protocol: str) -> str:
 
 def _prior(request: Request, protocol: str) -> bool:
     """Return the image prior of the request; by default it follows the published script (quirk B7)."""
-    if request.image_prior is not None:
-        return request.image_prior
+    return _usual_prior(request, protocol) if request.image_prior is None else request.image_prior
+
+
+def _usual_prior(request: Request, protocol: str) -> bool:
     return request.quirks and protocol == "paper" and _setting(request).prior

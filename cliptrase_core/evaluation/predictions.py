@@ -12,7 +12,7 @@ import hashlib
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -84,26 +84,31 @@ def to_png(labels: Labels, classes: int) -> bytes:
     return encode_png(numbers.astype(np.uint8 if small else np.uint16))
 
 
-def expect_apart(folder: Path, keys: Sequence[str], pairs: Sequence[Pair]) -> None:
-    """Raise InputError if predictions would lie in a folder of masks, or in or below a folder of pictures.
+def expect_apart(folders: Iterable[Path], pairs: Sequence[Pair], option: str) -> None:
+    """Raise InputError if files would be written into a folder of masks, or in or below a folder of pictures.
 
     A later run would take them for masks or for further pictures of the data set.
 
     Args:
-        folder: folder of the PNGs.
-        keys: keys of all pictures.
+        folders: folders of the files.
         pairs: picture and mask files of the data set.
+        option: option that chose the folders, such as "output".
     """
     pictures, masks = (
         {folder.resolve() for folder in {file.parent for file in files}}
         for files in ([pair.image for pair in pairs], [pair.mask for pair in pairs])
     )
-    for place in sorted({(folder / name).parent for name in (FACTS, *file_names(keys).values())}):
+    for place in sorted(set(folders)):
         own = place.resolve()
         if own in masks or not pictures.isdisjoint((own, *own.parents)):
-            got, remedy = str(place), "Choose another --save-predictions."
             expected = "a folder outside those of the data's pictures and masks"
-            raise InputError("predictions", expected=expected, got=got, remedy=remedy)
+            remedy = f"Choose another --{option}."
+            raise InputError(option.replace("-", " "), expected=expected, got=str(place), remedy=remedy)
+
+
+def folders_of(folder: Path, keys: Sequence[str]) -> set[Path]:
+    """Return the folders of all files that are written for predictions of these keys."""
+    return {(folder / name).parent for name in (FACTS, *file_names(keys).values())}
 
 
 class Saver:

@@ -57,9 +57,11 @@ class Record:
 
 
 def record_of(key: str, stamp: tuple[int, ...], matrix: Matrix, extra: Mapping[str, float]) -> Record:
-    """Create the record of a segmented picture from its (C, C+1) confusion matrix."""
+    """Create the record of a segmented picture from its (C, C+1) confusion matrix; one without pixels is left out."""
     flat = matrix.ravel()
     cells = np.flatnonzero(flat)
+    if not len(cells):
+        return Record(key, stamp, left_out="no pixel that counts")
     return Record(key, stamp, tuple(cells.tolist()), tuple(flat[cells].tolist()), dict(extra))
 
 

@@ -118,6 +118,8 @@ def to_markdown(report: Report, sheets: Mapping[str, str]) -> bytes:
     lines += [f"| figure | per cent | {LEVEL} % interval over pictures |", "|---|---|---|"]
     lines += [f"| {name} | {digits(entry['value'])} | {span(entry)} |" for name, entry in report["figures"].items()]
     lines += ["", "Figures of another protocol do not belong in the same column.", ""]
+    if (votes := votes_of(report)) is not None:
+        lines += [f"Regions {'vote' if votes else 'do not vote'}.", ""]
     lines += ["## How it was made", "", "```", run["command"], "```", ""]
     lines += [f"- {name}: {_one_line(value)}" for name, value in setup.items() if value is not None]
     lines += [
@@ -149,6 +151,12 @@ def to_markdown(report: Report, sheets: Mapping[str, str]) -> bytes:
     ]
     lines += ["", f"<!-- {FORMAT} -->"]
     return ("\n".join(lines) + "\n").encode(errors="backslashreplace")
+
+
+def votes_of(report: Report) -> bool | None:
+    """Return whether regions took their majority label; None for predictions from files."""
+    votes: bool | None = (report["setup"].get("method") or {}).get("vote")
+    return votes
 
 
 def headline(report: Report) -> str:

@@ -17,7 +17,7 @@ from torch import distributed
 from tqdm import tqdm
 
 from cliptrase_core.errors import CliptraseError, InputError
-from cliptrase_core.evaluation.batches import Job, Work, make_batches, run_batches
+from cliptrase_core.evaluation.batches import SKIPPED, Job, Work, make_batches, run_batches
 from cliptrase_core.evaluation.records import Header, Ledger, Record, every_record, forget, part_path, read_ledgers
 
 
@@ -160,7 +160,11 @@ def _known(part: Part, fresh: bool) -> dict[str, Record]:
     if job.saver is None:
         return known
     job.saver.open(fresh)
-    return {key: record for key, record in known.items() if record.problem or record.left_out or job.saver.has(key)}
+    return {
+        key: record
+        for key, record in known.items()
+        if record.problem or record.left_out == SKIPPED or job.saver.has(key)
+    }
 
 
 def _work(

@@ -9,13 +9,18 @@ from typing import Any
 
 from cliptrase_core.errors import InputError, expect_one_of
 from cliptrase_core.evaluation.metrics import LEVEL
-from cliptrase_core.evaluation.report import Report, digits, span
+from cliptrase_core.evaluation.report import Report, digits, span, votes_of
 from cliptrase_core.io.files import MARK
 from cliptrase_core.methods.registry import METHODS
 
 FORMAT = f"{MARK} methods"
 ALL = "all"
 """Name of all methods together."""
+VOTE = (
+    "Vote: whether each region takes its majority label. By default only cliptrase's regions vote, and none under "
+    "sliding windows; `--vote` or `--no-vote` makes all methods alike."
+)
+"""Explanation of the column of this name in a table."""
 
 
 def read_methods(text: str) -> tuple[str, ...]:
@@ -46,6 +51,7 @@ def rows_of(names: Sequence[str], reports: Sequence[Report], paths: Sequence[Pat
             "method": name,
             "title": METHODS[name].title,
             "column": report["column"],
+            "vote": votes_of(report),
             "scored": report["pictures"]["scored"],
             "figures": report["figures"],
             "report": path.name,
@@ -65,15 +71,16 @@ def to_markdown(title: str, rows: Sequence[dict[str, Any]]) -> bytes:
     about = (
         f"Per cent, with {LEVEL} % intervals over pictures. `evaluate --compare` gives the difference of two reports."
     )
-    lines = [f"# {title}", "", *to_lines(rows), "", about, "", f"<!-- {FORMAT} -->"]
+    lines = [f"# {title}", "", *to_lines(rows), "", about, "", VOTE, "", f"<!-- {FORMAT} -->"]
     return ("\n".join(lines) + "\n").encode(errors="backslashreplace")
 
 
 def to_lines(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of the table in Markdown: a row for each method, a column for each figure."""
+    """Yield the lines of the table in Markdown: a row for each method, a column for its vote and for each figure."""
     figures = list(rows[0]["figures"])
-    yield f"| method | {' | '.join(figures)} | pictures | report |"
-    yield "|---" * (len(figures) + 3) + "|"
+    yield f"| method | vote | {' | '.join(figures)} | pictures | report |"
+    yield "|---" * (len(figures) + 4) + "|"
     for row in rows:
-        cells = [f"{digits(entry['value'])} ({span(entry)})" for entry in row["figures"].values()]
-        yield f"| {' | '.join([row['method'], *cells, str(row['scored']), row['report']])} |"
+        cells = [row["method"], "yes" if row["vote"] else "no"]
+        cells += [f"{digits(entry['value'])} ({span(entry)})" for entry in row["figures"].values()]
+        yield f"| {' | '.join([*cells, str(row['scored']), row['report']])} |"

@@ -164,7 +164,8 @@ class PatchScores:
     """Scores of every word at every patch, before the vote of the regions.
 
     Attributes:
-        logits: (P, h, w) float32, on the CPU: cosines times `scale`.
+        logits: (P, h, w) float32, on the CPU: cosines times `scale`; with `image_prior`, each word's also times its
+            own logit at the method's [CLS], so times `scale` again.
         scale: factor of the cosines, set by the method.
         vocabulary: vocabulary with the P prompts.
         size: (H0, W0) of the labels' frame.

@@ -186,7 +186,8 @@ def opened_file(source: str | os.PathLike[str], expected: str) -> Iterator[tuple
         InputError: there is no such file, or it cannot be opened.
     """
     # PureWindowsPath splits at both kinds of slash, so that the folder of a Windows path is removed too.
-    name = f"file {PureWindowsPath(os.fsdecode(source)).name[:100]!r}"
+    given = os.fsdecode(source)
+    name = f"file {(PureWindowsPath(given).name or given)[:100]!r}"  # "." and "/" have no name
     try:
         status = Path(source).stat()
         usable = stat.S_ISREG(status.st_mode) and status.st_size

@@ -22,6 +22,8 @@ RESIDUALS: tuple[Residual, ...] = ("patch", "none", "cls")
 PAIRS = tuple(a + b for a in "qkv" for b in "qkv")
 """Pairs of projections that can be correlated."""
 TINY = sys.float_info.min
+COLDEST = 0.001
+"""Smallest temperature: scores of a much smaller one underflow, and all labels become one."""
 LAST_COUNTS = "1, since without residual only the last changed block counts"
 
 _KNOWN: dict[str, Method] = {}
@@ -76,8 +78,8 @@ class Method:
         smoothing: number of steps of `attention.smoothed_values`; None for no smoothing.
         neighbours: range of the attraction between neighbours (standard deviation in patches); None for none.
         resclip: parameters of ResCLIP's corrections; None for none.
-        temperature: factor of cosines before softmax, by the published code; None takes the model's own
-            (100 in OpenAI's weights). It affects confidences only, except in ResCLIP's first labelling.
+        temperature: factor of cosines before softmax, by the published code, at least `COLDEST`; None takes the
+            model's own (100 in OpenAI's weights). It affects confidences only, except in ResCLIP's first labelling.
         regions_vote: True if clusters of the recovered affinity take their majority label by default.
         quirk: remark for readers who compare measured figures; may be empty.
     """
@@ -107,7 +109,11 @@ class Method:
             ("blocks", is_whole(self.blocks) and self.blocks >= 0, "a whole number of at least 0"),
             ("smoothing", _is_none_or(is_whole, self.smoothing, 0), "a whole number of at least 0, or None"),
             ("neighbours", _is_none_or(is_number, self.neighbours, TINY), "a number above 0, or None"),
-            ("temperature", _is_none_or(is_number, self.temperature, TINY), "a number above 0, or None"),
+            (
+                "temperature",
+                _is_none_or(is_number, self.temperature, COLDEST),
+                f"a number of at least {COLDEST}, or None",
+            ),
         ):
             if not usable:
                 raise self._refused(name, expected)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cliptrase_core.errors import UnsupportedBackboneError
+from cliptrase_core.errors import InputError, UnsupportedBackboneError
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.presets import PositionResize
 
@@ -127,6 +127,19 @@ def check_backbone(visual: object) -> None:
     found = _misfit(visual)
     if found:
         raise unsupported("backbone", found)
+
+
+def expect_no_hooks(visual: Any) -> None:
+    """Raise InputError for hooks or another `forward` on modules that are never called, since they would do nothing."""
+    for place, block in enumerate(visual.transformer.resblocks, start=1):
+        for name, module in (("", block), (".attn", block.attn), (".mlp", block.mlp)):
+            if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+                raise InputError(
+                    f"block {place}{name} of the model",
+                    expected="no hooks and its own forward, since only weights are read",
+                    got="a replaced forward" if "forward" in vars(module) else "forward hooks",
+                    remedy="Remove them, or change the weights themselves.",
+                )
 
 
 def unsupported(what: str, found: str) -> UnsupportedBackboneError:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from cliptrase_core.cancel import Progress
 from cliptrase_core.errors import InputError, WeightsError
 from cliptrase_core.models import architectures, embedded, hub
+from cliptrase_core.models.backbone import expect_no_hooks
 from cliptrase_core.models.checkpoint import (
     SUFFIXES,
     activation_beside,
@@ -153,21 +154,37 @@ def given(model: nn.Module, tokenizer: Callable[..., Tensor] | None, *, fingerpr
         model: an open_clip model whose image tower CLIPtrase can run on.
         tokenizer: its tokenizer; None takes CLIP's own.
         fingerprint: identifier of the weights.
+
+    Raises:
+        InputError: hooks that would not be called, or two different means or deviations.
     """
     visual: Any = model.visual
-    facts = getattr(visual, "preprocess_cfg", None) or {}
+    expect_no_hooks(visual)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer or architectures.tokenizer_for(DEFAULT_MODEL),
         name="given",
         pretrained="given",
         source="a model that was already built",
-        mean=tuple(facts.get("mean", architectures.CLIP_MEAN)),
-        std=tuple(facts.get("std", architectures.CLIP_STD)),
+        mean=_channels(visual, "mean", architectures.CLIP_MEAN),
+        std=_channels(visual, "std", architectures.CLIP_STD),
         clustering=ClusteringDefaults(),
         digest=fingerprint,
         short_side=min(visual.image_size),
     )
+
+
+def _channels(visual: Any, name: str, usual: Channels) -> Channels:
+    """Return "mean" or "std" of a built model; older versions of open_clip store `image_mean` and `image_std`."""
+    places = {
+        f"preprocess_cfg[{name!r}]": (getattr(visual, "preprocess_cfg", None) or {}).get(name),
+        f"image_{name}": getattr(visual, f"image_{name}", None),
+    }
+    found = {place: tuple(map(float, value)) for place, value in places.items() if value is not None}
+    if len(set(found.values())) > 1:
+        got = " and ".join(f"{place} {value}" for place, value in found.items())
+        raise InputError(f"{name} of the model", expected="one value", got=got, remedy="Set both to the same.")
+    return next(iter(found.values()), usual)  # type: ignore[return-value]
 
 
 def is_on_disk(name: str, pretrained: str | os.PathLike[str] | None = None) -> bool:

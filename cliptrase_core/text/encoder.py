@@ -85,12 +85,13 @@ class TextEncoder:
             (P, D) float32, on the device of the model.
 
         Raises:
-            InputError: no words, unknown templates, or a word too long for the model's context.
+            InputError: no words, an empty one, unknown templates, or a word too long for the model's context.
         """
         sentences = templates_by_name(templates)
         _expect_list(words)
-        if not words:
-            raise InputError("words", expected="at least one", got="none", remedy='For example "cat; dog".')
+        if not words or not all(word.strip() for word in words):
+            got = "an empty one" if words else "none"
+            raise InputError("words", expected="at least one, none empty", got=got, remedy='For example "cat; dog".')
         known = {word: found for word in words if (found := self._words.peek((templates, word))) is not None}
         new = [word for word in dict.fromkeys(words) if word not in known]
         for word, vector in zip(new, self.embed_new(new, sentences) if new else (), strict=True):

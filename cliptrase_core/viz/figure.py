@@ -117,7 +117,7 @@ def figure(
         `matplotlib.figure.Figure`: `.savefig(path, dpi=300)` writes .png, .svg or .pdf; notebooks show it.
 
     Raises:
-        InputError: nothing to draw, an unavailable panel, an image of another size, no such patch or no such font.
+        InputError: nothing to draw, an unavailable panel, maps or an image of another size, no such patch or font.
     """
     from matplotlib.figure import Figure
 
@@ -200,6 +200,9 @@ def _given(
             got=", ".join(type(one).__name__ for one in shown) or "nothing",
             remedy="Pass what `segment`, `refine` or `inspect` gave.",
         )
+    if results and maps and maps[0].grid != results[0].grid:
+        expected, got = (f"{h} x {w} patches" for h, w in (results[0].grid, maps[0].grid))
+        raise InputError("maps", expected=f"{expected}, as the result", got=got, remedy="Inspect in the same layout.")
     pixels = None
     if image is not None:
         pixels = results[0].canvas(image) if results else read_reduced(image).pixels

@@ -101,6 +101,14 @@ def test_what_a_chain_cannot_heed_is_refused(tmp_path, capsys, arguments, said):
     assert said in capsys.readouterr().err
 
 
+def test_a_chain_with_a_picture_that_cannot_be_used_is_complete_and_says_so_by_its_exit_code(tmp_path):
+    root = voc_devkit(tmp_path)
+    (root / "VOCdevkit/VOC2012/JPEGImages/b.jpg").write_bytes(b"no picture")
+    evaluate(tmp_path, "--setting", "voc20", "--data", root, "--between", "sclip", "mmseg-slide", code=2)
+    rows = json.loads((tmp_path / "r.json").read_text())["steps"]
+    assert len(rows) == len(steps("sclip", "mmseg-slide", "voc20")) > 1
+
+
 @pytest.mark.parametrize("pair", [("sclip", "mmseg-slide"), ("mmseg-slide", "gem"), ("naclip", "resclip")])
 def test_a_setting_that_one_of_them_does_not_know_is_refused(pair):
     with pytest.raises(InputError, match=r"setting of protocol .*: expected one of coco171"):

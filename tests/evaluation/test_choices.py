@@ -18,7 +18,8 @@ from cliptrase_core.cli import evaluate as command
 from cliptrase_core.cli.evaluate_arguments import add_arguments
 from cliptrase_core.evaluation import sheets
 from cliptrase_core.evaluation.choices import Choices, choose, differences
-from cliptrase_core.evaluation.plan import expect_fitting
+from cliptrase_core.evaluation.data import find_data
+from cliptrase_core.evaluation.plan import _header, expect_fitting
 from cliptrase_core.evaluation.predictors import label_windows
 from cliptrase_core.evaluation.profiles import PROFILES, Slide
 from cliptrase_core.evaluation.word_lists import setting_words, usual_words
@@ -107,6 +108,43 @@ def test_the_column_names_what_is_not_the_protocol_s_own(tmp_path, small):
     assert report["setup"]["method"]["templates"] == "simple7"
 
 
+COLUMNS = {
+    "": "paper-224",
+    "--vote --denoise cls --residual patch --eps 0.7 --min-samples 3": "paper-224",
+    "--templates openai80 --words published": "paper-224",
+    "--method clip": "paper-224",
+    "--method clip --vote": "paper-224, vote",
+    "--no-vote": "paper-224, no vote",
+    "--denoise none --eps 0.5": "paper-224, denoise none, eps 0.5",
+    "--preset paper-336 --eps 0.7 --min-samples 7": "paper-336, eps 0.7",
+    "--image-prior --residual cls": "paper-224, image prior, residual cls",
+    "--everything-else --skip-missing": "paper-224, everything else, skip missing",
+    "--words sclip --templates simple7": "paper-224, templates simple7, words sclip",
+    "--reference-quirks --image-prior": "paper-224 with reference quirks",
+    "--reference-quirks --no-image-prior": "paper-224 with reference quirks, no image prior",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("flags", "column"), COLUMNS.items())
+def test_a_column_without_windows_names_what_is_not_usual_for_preset_and_method(tmp_path, flags, column):
+    voc_prepared(tmp_path)
+    request = command._request(parsed("--setting", "voc20", "--data", tmp_path, *flags.split()))
+    assert _header(request, find_data(request))["column"] == column
+
+
+@pytest.mark.parametrize(
+    ("flags", "column"),
+    [
+        ("", "whole, auto"),
+        ("--eps 0.7", "whole, auto, eps 0.7"),
+        ("--no-vote --short-side 448", "whole, auto, no vote, short side 448"),
+    ],
+)
+def test_the_column_of_whole_pictures_does_too(flags, column):
+    request = command._request(parsed("--setting", "examples", *flags.split()))
+    assert _header(request, find_data(request))["column"] == column
+
+
 @pytest.mark.parametrize("setting", ["voc21", "cityscapes"])
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_protocol_as_it_is_differs_in_nothing(name, setting):
@@ -136,7 +174,8 @@ def test_a_protocol_as_it_is_differs_in_nothing(name, setting):
         (("--protocol", "sclip", "--blocks", "3"), "blocks: expected none, since sclip changes the last block alone"),
         (("--protocol", "resclip", "--blocks", "6"), "blocks: expected none, since resclip changes the last"),
         (("--protocol", "naclip", "--resclip-gain", "3"), "resclip gain: expected none with method naclip"),
-        (("--protocol", "sclip", "--temperature", "nan"), "temperature: expected a number above 0, at most 1000000"),
+        (("--protocol", "sclip", "--temperature", "nan"), "temperature: expected a number from 0.001 to 1000000"),
+        (("--protocol", "sclip", "--temperature", "1e-44"), "temperature: expected a number from 0.001 to 1000000"),
         (("--protocol", "sclip", "--window", "4096"), "window: expected a whole number from 0 to 2048"),
         (("--between", "sclip", "naclip", "--pamr"), "between: expected only data and two protocols"),
         (("--between", "sclip", "naclip", "--no-mlp"), "between: expected only data and two protocols"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +10,19 @@ import pytest
 from PIL import Image
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.evaluation.data import check
+from cliptrase_core.evaluation.data import check, find_data
 from cliptrase_core.evaluation.folder import folder_set, read_folder_set
 from cliptrase_core.evaluation.layouts import find_pairs
 from cliptrase_core.evaluation.numbers import Numbers
 from cliptrase_core.evaluation.predictors import crop_ground_truth
+from cliptrase_core.evaluation.request import Request
 from cliptrase_core.evaluation.settings import SETTINGS, find_layout
 from cliptrase_core.evaluation.sources import Folders, read_stored, read_turned
 from cliptrase_core.evaluation.word_lists import setting_words
 from cliptrase_core.io.image import read_image
 from cliptrase_core.io.masks import IGNORED, read_numbers
 from tests.conftest import DATA
-from tests.datasets import write_dataset, write_mask, write_picture
+from tests.datasets import voc_devkit, write_dataset, write_mask, write_picture
 
 I = IGNORED  # noqa: E741 - as short as the numbers beside it
 CITY = {7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12, 26: 13, 27: 14}
@@ -219,10 +221,41 @@ def test_sliding_windows_count_void_of_coco_as_background(tmp_path):
     assert set(np.unique(source.load(0).ground_truth)) == {0, 79, 80}
 
 
-def test_a_picture_is_turned_for_sliding_windows_only(tmp_path):
+@pytest.mark.parametrize("protocol", ["paper", "whole", "sclip"])
+def test_ones_own_photographs_are_upright_under_every_protocol(tmp_path, protocol):
+    """A square one fits its mask in any orientation, so nothing else would notice."""
+    (tmp_path / "i").mkdir()
+    upright = np.zeros((16, 16, 3), np.uint8)
+    upright[:8] = 255  # a white upper half
+    Image.fromarray(np.rot90(upright)).save(tmp_path / "i/a.png", exif=turned_right())
+    write_mask(tmp_path / "m/a.png", (upright[..., 0] == 0).astype(int))
+    own = folder_set({"images": "i", "masks": "m", "vocabulary": "cat; dog"}, tmp_path)
+    sample = find_data(Request(own, protocol=protocol)).source.load(0)
+    np.testing.assert_array_equal(sample.image, upright)
+    np.testing.assert_array_equal(sample.ground_truth, upright[..., 0] == 0)
+
+
+def test_an_export_with_a_benchmarks_classes_is_upright_too(tmp_path):
+    """Only the files of the benchmark itself are read as stored."""
+    Image.new("RGB", (8, 4)).save(tmp_path / "a.png", exif=turned_right())
+    shape = {"label": "cat", "points": [[0, 0], [4, 0], [4, 8], [0, 8]], "shape_type": "polygon"}
+    labelled = {"shapes": [shape], "imagePath": "a.png", "imageHeight": 8, "imageWidth": 4}
+    (tmp_path / "a.json").write_text(json.dumps(labelled))
+    sample = find_data(Request("voc20", tmp_path)).source.load(0)
+    assert sample.image.shape == (8, 4, 3)
+    root = voc_devkit(tmp_path / "voc")
+    Image.new("RGB", (64, 90)).save(root / "VOCdevkit/VOC2012/JPEGImages/b.jpg", exif=turned_right())
+    assert find_data(Request("voc20", root)).source.load(1).image.shape == (90, 64, 3)
+
+
+def turned_right() -> Image.Exif:
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.new("RGB", (8, 4)).save(tmp_path / "t.jpg", exif=exif)
+    return exif
+
+
+def test_a_picture_is_turned_for_sliding_windows_only(tmp_path):
+    Image.new("RGB", (8, 4)).save(tmp_path / "t.jpg", exif=turned_right())
     assert read_stored(tmp_path / "t.jpg").shape == (4, 8, 3)
     assert read_turned(tmp_path / "t.jpg").shape == (8, 4, 3)
 

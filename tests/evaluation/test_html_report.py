@@ -238,3 +238,37 @@ def test_a_page_lists_every_choice_of_its_run(tmp_path, monkeypatch, segmenter, 
     again = ["--limit", "1", "--output", str(tmp_path / "r.json")]
     assert cli.main(["evaluate", *map(str, line), *again]) == 0
     assert not (tmp_path / "r.worst.png").exists(), "no sheet of an earlier run stays"
+
+
+IN_EFFECT = {
+    "": {"vote": True, "eps": 0.7, "min_samples": 3, "residual": "patch"},
+    "--preset paper-336 --eps 0.5": {"vote": True, "eps": 0.5, "min_samples": 7, "residual": "patch"},
+    "--no-vote --residual cls": {"vote": False, "residual": "cls"},
+    "--method clearclip": {"vote": False, "residual": "none"},
+    "--method clearclip --vote": {"vote": True, "eps": 0.7},
+    "--protocol sclip": {"vote": False, "eps": None, "residual": "patch"},
+}
+
+
+@pytest.mark.parametrize(("flags", "expected"), IN_EFFECT.items())
+def test_a_report_says_whether_regions_voted_and_by_which_clusters(tmp_path, monkeypatch, segmenter, flags, expected):
+    monkeypatch.setattr(Segmenter, "from_pretrained", classmethod(lambda cls, *args, **settings: segmenter))
+    line = ["--setting", "voc20", "--data", str(voc_devkit(tmp_path)), "--templates", "simple7", "--limit", "1"]
+    assert cli.main(["evaluate", *line, *flags.split(), "--output", str(tmp_path / "r.json")]) == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert expected.items() <= report["setup"]["method"].items()
+    assert ("Regions vote." if expected["vote"] else "Regions do not vote.") in (tmp_path / "r.md").read_text()
+    said = facts(report)["Method"]
+    if "sclip" not in flags:
+        assert said["regions vote"] == ("yes" if expected["vote"] else "no")
+    assert said.get("eps") == (expected["eps"] if expected["vote"] else None)
+
+
+def test_a_report_of_whole_pictures_has_the_models_rule_of_clusters(tmp_path, monkeypatch, segmenter):
+    monkeypatch.setattr(Segmenter, "from_pretrained", classmethod(lambda cls, *args, **settings: segmenter))
+    assert cli.main(["evaluate", "--setting", "examples", "--limit", "1", "--output", str(tmp_path / "r.json")]) == 0
+    method = json.loads((tmp_path / "r.json").read_text())["setup"]["method"]
+    assert (method["vote"], method["eps"], method["min_samples"]) == (True, "0.05 sqrt(N)", "0.0153 N, rounded")
+    page = (tmp_path / "r.html").read_text()
+    assert "0.05 sqrt(N)" in page
+    assert "the preset's" not in page

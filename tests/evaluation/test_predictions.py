@@ -17,7 +17,7 @@ from cliptrase_core.evaluation.predictions import FilePredictor, file_names, rea
 from cliptrase_core.evaluation.word_lists import setting_words
 from cliptrase_core.io.masks import IGNORED, read_numbers
 from cliptrase_core.segmenter import Segmenter
-from tests.datasets import voc_devkit, voc_prepared, write_dataset
+from tests.datasets import voc_devkit, voc_prepared, write_dataset, write_mask
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def one_model(monkeypatch, nano):
 def evaluate(tmp_path, *arguments, name="report.json", code=0, templates=("--templates", "simple7")):
     output = tmp_path / "out" / name
     assert cli.main(["evaluate", *map(str, arguments), *templates, "--output", str(output)]) == code
-    return json.loads(output.read_text(encoding="utf-8")) if code == 0 else None
+    return json.loads(output.read_text(encoding="utf-8")) if output.exists() else None
 
 
 def score(tmp_path, *arguments, **settings):
@@ -132,7 +132,7 @@ def test_a_prediction_that_cannot_be_used_is_listed_and_the_rest_counts(tmp_path
     for path in masks.iterdir():
         Image.fromarray(read_numbers(path).astype(np.uint8)).save(folder / path.name)
     spoil(folder / "b.png")
-    report = score(tmp_path, *VOC20, root, "--predictions", folder)
+    report = score(tmp_path, *VOC20, root, "--predictions", folder, code=2)
     (problem,) = report["pictures"]["problems"]
     assert problem["key"] == "b"
     assert any(part in problem["why"] for part in said.split("|"))
@@ -188,6 +188,21 @@ def test_predictions_are_never_saved_among_the_data(tmp_path, monkeypatch, capsy
     evaluate(tmp_path, *own, "--save-predictions", tmp_path / folder, code=2)
     assert "outside those of the data's pictures and masks" in capsys.readouterr().err
     assert sorted({*tmp_path.rglob("*")} - {tmp_path / "out", *(tmp_path / "out").iterdir()}) == before
+
+
+@pytest.mark.parametrize("folder", ["images", "masks", "images/out"])
+@pytest.mark.parametrize("more", [(), ("--methods", "clip,sclip"), ("--between", "sclip", "gem")])
+def test_a_report_is_never_written_among_the_data(tmp_path, monkeypatch, capsys, folder, more):
+    """Its sheets would be pictures of the data set in the next run."""
+    write_dataset(tmp_path / "images", tmp_path / "masks", lambda rng: np.array([0, 1]))
+    before = sorted(tmp_path.rglob("*"))
+    own = ("--images", tmp_path / "images", "--masks", tmp_path / "masks", "--vocabulary", "cat; dog")
+    monkeypatch.setattr(Segmenter, "from_pretrained", lambda *_, **__: no_model())
+    evaluate(tmp_path, *own, *more, name=f"../{folder}/r.json", code=2)
+    said = capsys.readouterr().err
+    assert "output: expected a folder outside those of the data's pictures and masks, got " in said
+    assert said.endswith("Choose another --output.\n")
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("name", ["b.png", "predictions.json"])
@@ -368,6 +383,25 @@ def test_differences_are_paired_and_their_intervals_those_of_a_loop(tmp_path, ca
     assert f"| {gain:+.2f} | {low:+.2f} to {high:+.2f} |" in text
     assert "3 pictures in both" in text
     assert "b is better in 3, worse in 0, equal in 0" in text
+
+
+def test_a_picture_without_a_pixel_that_counts_is_left_out_and_compared_with_nothing(tmp_path, capsys):
+    root, kept = voc_prepared(tmp_path), tmp_path / "kept"
+    masks = root / "VOC2012/annotations_detectron2/val"
+    write_mask(masks / "b.png", np.full((90, 64), 255))
+    report = score(tmp_path, *VOC20, root, "--predictions", masks)
+    assert report["pictures"]["keys"] == ["a", "c"]
+    assert report["pictures"]["left_out"] == [{"key": "b", "why": "no pixel that counts"}]
+    text = compare(capsys, tmp_path / "out/report.json", tmp_path / "out/report.json")
+    assert "2 pictures in both" in text
+    assert "worse in 0, equal in 2" in text
+    assert "b is better in 0" in text
+    line = (*VOC20, root, "--save-predictions", kept)
+    assert evaluate(tmp_path, *line, name="own.json")["run"]["images"] == 3
+    assert evaluate(tmp_path, *line, name="own.json")["run"]["images"] == 0, "it has a record"
+    (kept / "b.png").unlink()
+    assert evaluate(tmp_path, *line, name="own.json")["run"]["images"] == 1
+    assert (kept / "b.png").is_file(), "labels are saved of every picture"
 
 
 def test_a_report_equals_itself_and_what_only_one_has_is_counted(tmp_path, capsys):

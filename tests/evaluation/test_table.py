@@ -87,6 +87,26 @@ def test_methods_together_write_the_reports_of_single_runs_from_one_encoding(tmp
     assert all(line in printed for line in markdown.splitlines() if line.startswith("|"))
 
 
+@pytest.mark.parametrize(
+    ("flags", "votes"),
+    [
+        ((), (True, False)),
+        (("--vote",), (True, True)),
+        (("--no-vote",), (False, False)),
+        (("--protocol", "sclip"), None),
+    ],
+)
+def test_a_table_says_whose_regions_vote(tmp_path, capsys, small, flags, votes):
+    voc_devkit(tmp_path)
+    table = evaluate(tmp_path, "--methods", "cliptrase,clip", "--limit", "1", *flags)
+    votes = votes or (False, False)
+    assert tuple(row["vote"] for row in table["methods"]) == votes
+    printed = capsys.readouterr().out
+    for name, vote in zip(("cliptrase", "clip"), votes, strict=True):
+        assert f"| {name} | {'yes' if vote else 'no'} | " in printed
+    assert "Vote: whether each region takes its majority label." in (tmp_path / "out" / "r.md").read_text()
+
+
 def test_a_method_that_has_its_records_is_not_computed_again(tmp_path, small):
     voc_devkit(tmp_path)
     evaluate(tmp_path, "--method", "clip", name="r.clip.json")
@@ -106,8 +126,8 @@ def test_a_picture_that_cannot_be_used_is_told_once(tmp_path, capsys, small):
     voc_devkit(tmp_path)
     mask = next(tmp_path.rglob("SegmentationClass/b.png"))
     write_mask(mask, torch.zeros(4, 4).numpy())
-    table = evaluate(tmp_path, "--methods", "clip,naclip")
-    assert [row["scored"] for row in table["methods"]] == [2, 2]
+    evaluate(tmp_path, "--methods", "clip,naclip", code=2)
+    assert [row["scored"] for row in report(tmp_path, "r.json")["methods"]] == [2, 2]
     assert capsys.readouterr().err.count("1 of 3 pictures could not be used") == 1
 
 

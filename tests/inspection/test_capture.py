@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
 from cliptrase_core import InputError
-from cliptrase_core.inspection.capture import incoming_mean, outliers
+from cliptrase_core.inspection.capture import capture, incoming_mean, outliers
+from cliptrase_core.io.files import asset
+from cliptrase_core.io.image import DEFAULT_MAX_PIXELS
 from cliptrase_core.models.blocks import project, vanilla_block
 from cliptrase_core.models.encoder import normalise, resize_and_crop
+from cliptrase_core.presets import PRESETS
 
 
 def test_every_layer_equals_attention_from_the_block_s_own_projections(segmenter, picture):
@@ -130,3 +135,17 @@ def test_an_encoding_has_a_layout_already(segmenter, picture, layout):
     paper = segmenter.encode(picture, "paper-224")
     assert segmenter.capture(paper).frame == segmenter.capture(paper, "paper-224").frame == paper.frame
     assert torch.equal(segmenter.inspect(encoding).attention, segmenter.inspect(picture).attention)
+
+
+@pytest.mark.parametrize("name", ["palace", "mountains"])
+def test_maps_in_half_precision_differ_by_no_more_than_stated(nano, name):
+    """The two photographs with the largest differences of a head, and of the mean of heads."""
+    pixels, frame = nano._encoder.prepare(asset("examples") / f"{name}.jpg", PRESETS["auto"], None, DEFAULT_MAX_PIXELS)
+    half, exact = (capture(nano.backbone, pixels, frame, "size", kept) for kept in (torch.float16, torch.float32))
+    other = 0
+    for layer, head in itertools.product(range(1, half.layers + 1), (None, *range(1, half.heads + 1))):
+        a, b = half.maps(layer, head), exact.maps(layer, head)
+        for one, two in ((a.attention, b.attention), (a.recovered, b.recovered), (a.affinity, b.affinity)):
+            assert (one - two).abs().max() <= (5e-4 if head is None else 1.2e-3)
+        other += set(a.global_patches.tolist()) != set(b.global_patches.tolist())
+    assert other <= 2

@@ -167,6 +167,16 @@ def test_everything_else_wins_exactly_where_no_class_passes_its_own_threshold(se
     np.testing.assert_array_equal(rest > similar.amax(dim=0), ~passes)
 
 
+def test_logits_are_cosines_times_scale_and_with_the_image_prior_times_the_logit_at_cls_too(segmenter, encoding):
+    text = segmenter.embed_words(["cat", "dog"])
+    plain = segmenter.scores(encoding, "cat; dog")
+    prior = segmenter.scores(encoding, "cat; dog", image_prior=True)
+    cosines = (text @ encoding.patches.T).reshape(plain.logits.shape)
+    torch.testing.assert_close(plain.logits, plain.scale * cosines)
+    at_cls = plain.scale * text @ encoding.cls
+    torch.testing.assert_close(prior.logits, plain.logits * at_cls[:, None, None])
+
+
 def test_scores_of_given_text_features_are_those_of_their_words(segmenter, encoding):
     words = ["cat", "dog", "wall"]
     given = segmenter.scores(encoding, text_features=segmenter.embed_words(words), class_names=["cat", "dog"])

@@ -693,6 +693,7 @@ def test_a_missing_file_is_named_and_the_cause_is_kept(tmp_path):
 
 @pytest.mark.parametrize("source", ["", ".", "/"])
 def test_a_folder_or_an_empty_path_is_refused(source):
+    assert refused(source).startswith(f"file {source!r}: ")
     assert "got a folder or a device." in refused(source)
 
 

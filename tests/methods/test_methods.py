@@ -198,6 +198,15 @@ def test_the_temperature_decides_confidence_only(segmenter, picture, monkeypatch
     assert (usual.confidence - found.confidence).max() > 0.05
 
 
+@pytest.mark.parametrize("name", ["cliptrase", "sclip"])
+def test_the_smallest_temperature_changes_almost_no_label(segmenter, picture, name):
+    encoding = segmenter.encode(picture)
+    words = {"text_features": text_rows().float(), "class_names": ["a", "b", "c", "d"]}
+    usual = segmenter.segment(encoding, **words, method=name)
+    found = segmenter.segment(encoding, **words, method=replace(METHODS[name], temperature=registry.COLDEST))
+    assert (found.labels != usual.labels).mean() < 1e-3
+
+
 def test_neighbours_attract_each_other_and_cls_stays_apart():
     got = neighbour_bias((2, 3), 5.0)
     np.testing.assert_allclose(got.numpy(), method_reference.omega((2, 3)), atol=1e-7)
@@ -365,6 +374,8 @@ def test_known_methods_change_all_blocks_of_a_shallow_model(segmenter, picture):
         {"neighbours": 0},
         {"neighbours": "5"},
         {"temperature": 0},
+        {"temperature": 1e-44},
+        {"temperature": 1e-300},
         {"temperature": float("nan")},
         {"temperature": float("inf")},
         {"residual": "all"},

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import open_clip
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cliptrase_core import UnsupportedBackboneError
+from cliptrase_core import InputError, Segmenter, UnsupportedBackboneError
 from cliptrase_core.models.backbone import Backbone, resize_positions
 from cliptrase_core.models.blocks import project, vanilla_block
 from tests.conftest import tiny_clip
@@ -123,3 +124,32 @@ def unpacked() -> nn.Module:
 def test_what_does_not_fit_is_refused_with_what_is_supported(make, found):
     with pytest.raises(UnsupportedBackboneError, match=f"expected an open_clip ViT .*{found}.*Supported: .*ViT-B-16"):
         Backbone(make())
+
+
+def hooked(part):
+    part.register_forward_hook(lambda *_: None)
+
+
+def hooked_before(part):
+    part.register_forward_pre_hook(lambda *_: None)
+
+
+def replaced(part):
+    part.forward = lambda *_, **__: None
+
+
+@pytest.mark.parametrize("change", [hooked, hooked_before, replaced])
+@pytest.mark.parametrize("name", ["", "attn", "mlp"])
+def test_hooks_and_another_forward_that_nothing_would_call_are_refused(change, name):
+    model = tiny_clip()
+    change(model.visual.transformer.resblocks[1].get_submodule(name))
+    place = f"block 2{'.' * bool(name)}{name} of the model"
+    with pytest.raises(InputError, match=f"{place}: expected no hooks and its own forward.*Remove them"):
+        Segmenter.from_open_clip(model)
+
+
+def test_a_hook_on_a_module_that_is_called_is_called():
+    model, seen = tiny_clip(), []
+    model.visual.transformer.resblocks[1].ln_1.register_forward_hook(lambda *_: seen.append(1))
+    Segmenter.from_open_clip(model).encode(np.zeros((32, 32, 3), np.uint8))
+    assert seen

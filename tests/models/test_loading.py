@@ -29,6 +29,7 @@ import cliptrase_core as cc
 from cliptrase_core.errors import InputError, UnsupportedBackboneError, WeightsError
 from cliptrase_core.models import architectures, embedded, hub, loading
 from cliptrase_core.models.checkpoint import check_fit
+from tests.conftest import tiny_clip
 
 TINY = {
     "embed_dim": 8,
@@ -797,3 +798,26 @@ def test_the_tokenizers_cache_stops_growing_and_changes_no_token(monkeypatch):
 def test_weights_that_are_named_twice_are_refused():
     with pytest.raises(InputError, match="weights: expected one name of weights, got 'ViT-B-32:openai' and 'laion2b'"):
         loading.load("ViT-B-32:openai", "laion2b")
+
+
+MEANS = {
+    "none": ({}, open_clip.OPENAI_DATASET_MEAN),
+    "today's": ({"preprocess_cfg": {"mean": (0.5, 0.4, 0.3)}}, (0.5, 0.4, 0.3)),
+    "an older version's": ({"image_mean": [0.5, 0.4, 0.3]}, (0.5, 0.4, 0.3)),
+    "both": ({"preprocess_cfg": {"mean": (0.5, 0.4, 0.3)}, "image_mean": [0.5, 0.4, 0.3]}, (0.5, 0.4, 0.3)),
+}
+
+
+@pytest.mark.parametrize(("attributes", "expected"), MEANS.values(), ids=MEANS)
+def test_a_built_model_has_its_own_mean_wherever_open_clip_stored_it(attributes, expected):
+    model = tiny_clip()
+    for name, value in attributes.items():
+        setattr(model.visual, name, value)
+    assert loading.given(model, None, fingerprint="x").mean == expected
+
+
+def test_two_different_deviations_of_a_built_model_are_refused():
+    model = tiny_clip()
+    model.visual.preprocess_cfg, model.visual.image_std = {"std": (0.2, 0.2, 0.2)}, (0.3, 0.3, 0.3)
+    with pytest.raises(InputError, match=r"std of the model: expected one value, got preprocess_cfg\['std'\] \(0.2"):
+        loading.given(model, None, fingerprint="x")

@@ -118,6 +118,9 @@ def test_no_words_and_unknown_templates_are_refused(model):
     encoder = TextEncoder(model, open_clip.tokenizer.SimpleTokenizer())
     with pytest.raises(InputError, match="words: expected at least one"):
         encoder.embed([])
+    for words in ([""], ["cat", " "], ["", " "], ["\n"]):
+        with pytest.raises(InputError, match="words: expected at least one, none empty, got an empty one"):
+            encoder.embed(words)
     with pytest.raises(InputError, match="templates: expected one of simple7, openai80"):
         encoder.embed(["cat"], "best")
     for use in (encoder.embed, encoder.unknown):

@@ -211,6 +211,16 @@ def test_a_patch_without_maps_is_refused():
         result_4x4().figure(patch=(0, 0))
 
 
+def test_maps_of_another_grid_are_refused(drawn, segmenter):
+    """One patch would be marked at two places."""
+    image, result, *_ = drawn
+    other = segmenter.inspect(image, preset="paper-224")
+    (h, w), (own_h, own_w) = other.grid, result.grid
+    said = f"maps: expected {own_h} x {own_w} patches, as the result, got {h} x {w} patches"
+    with pytest.raises(InputError, match=said):
+        result.figure(other)
+
+
 def test_a_picture_of_another_frame_is_refused():
     with pytest.raises(InputError, match="the frame of the labels"):
         result_4x4().figure(image=np.zeros((5, 4, 3), np.uint8))
