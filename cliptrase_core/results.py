@@ -193,7 +193,7 @@ class Segmentation:
 
     @cached_property
     def shares(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Share of the picture, and mean confidence (NaN if it has no pixel), of each class: (C,) and (C,)."""
+        """Share of the picture, and mean confidence (NaN: no pixels, or some by hand), of each class: (C,), (C,)."""
         starts, lengths, labels = runs(self.small_labels)
         count, confidence = len(self.class_names), given(self, "confidence")
         pixels = np.bincount(labels, weights=lengths, minlength=count)
@@ -201,6 +201,9 @@ class Segmentation:
             sums = np.bincount(labels, weights=np.add.reduceat(confidence.ravel(), starts), minlength=count)
         else:
             sums = confidence.sums(starts, lengths, labels, count)
+        fixes = self.settings.get("fixes")
+        by_hand = [one.get("class") for one in fixes if isinstance(one, dict)] if isinstance(fixes, list) else []
+        sums[[name in by_hand for name in self.class_names]] = np.nan  # there it is that of the class before
         with np.errstate(invalid="ignore"):
             return pixels / self.small_labels.size, np.clip(sums / pixels, 0, 1)
 

@@ -39,7 +39,7 @@ def hidden(classes: Mapping[str, str]) -> str:
         f'<button type="button" class="correct" data-alone="{html.escape(words)}">{html.escape(name)}</button>'
         for name, words in classes.items()
     )
-    text = "Other classes fit better everywhere. Look for one of them alone, if it is in the picture:"
+    text = "Other classes fit better, or have the vote of their region. Look for one alone, if it is in the picture:"
     return strip("note", "No pixel left for these", text, buttons)
 
 

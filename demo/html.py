@@ -67,17 +67,19 @@ def swatch(colour: str) -> str:
     return f'<span class="swatch" style="background:{colour}"></span>'
 
 
-def sort_head(name: str, kind: str, *, falling: bool) -> str:
+def sort_head(name: str, kind: str, *, falling: bool, about: str = "") -> str:
     """Return the head of a table's column, a button that sorts the table.
 
     Args:
         name: name of the column, plain text.
         kind: "text" or "number".
         falling: True if the table is sorted by this column at first, largest value on top.
+        about: explanation of the column, plain text for people who point at its head.
     """
     return (
         f'<th scope="col" aria-sort="{"descending" if falling else "none"}">'
-        f'<button type="button" class="sort" data-kind="{kind}">{html.escape(name)}</button></th>'
+        f'<button type="button" class="sort" data-kind="{kind}" title="{html.escape(about, quote=True)}">'
+        f"{html.escape(name)}</button></th>"
     )
 
 

@@ -95,8 +95,8 @@ def near_synonyms(vocabulary: Vocabulary, embed: Embed, strange: Collection[str]
         found.setdefault(
             (labels[one], labels[other]),
             f'"{words[one]}" and "{words[other]}" mean nearly the same to this model (cosine '
-            f"{float(alike[one, other]):.2f}): it may mix them up. Make them one class, "
-            f'"{words[one]}, {words[other]};", or leave one out.',
+            f"{float(alike[one, other]):.2f}): it may mix them up. Leave one out, or "
+            f'make them one class: "{words[one]}, {words[other]}", with ; between all classes.',
         )
     return list(found.values())[:MOST_FINDINGS]
 

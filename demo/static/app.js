@@ -237,6 +237,9 @@
     if (!fresh || !wanted) return; // for the first result only
     queueMicrotask(() => { send("lab:place", wanted); wanted = null; }); // after all listeners of this event
   });
+  document.addEventListener("lab:patch", ({ detail: { from, fresh } }) => { if (from === "lens" && !fresh) document.body.classList.add("moved-on"); });
+  new MutationObserver(() => document.body.classList.remove("moved-on")).observe($("#point"), { childList: true, subtree: true, characterData: true });
+  document.addEventListener("lab:changed", ({ detail }) => document.body.classList.toggle("reworked", Boolean(detail)));
   document.addEventListener("lab:after", ({ detail }) => {
     at.after = detail;
     note();

@@ -51,7 +51,8 @@ function settled(fresh) {
   message.textContent = data.said ?? "";
   const chosenClass = classes.value;
   classes.replaceChildren(...data.names.map(name => new Option(name, name)));
-  classes.value = data.names.includes(chosenClass) ? chosenClass : data.classes[0]?.name ?? data.names[0];
+  const there = fresh ? data.classes.some(one => one.name === chosenClass) : data.names.includes(chosenClass);
+  classes.value = there ? chosenClass : data.classes[0]?.name ?? data.names[0];
   for (const control of [opener, ...element.querySelectorAll("[name=kind]")]) control.disabled = false;
   waiting();
   hint();

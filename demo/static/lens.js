@@ -169,7 +169,7 @@ function setUpLayer() {
   scale.putImageData(line, 0, 0);
   $(".lens-globals").hidden = !found.length;
   const strongest = found.length > MARKED ? `the ${MARKED} strongest of ${found.length} global patches` : "global patches";
-  set($(".lens-globals span"), `${strongest}: nearly all others attend to them`);
+  set($(".lens-globals span"), `${strongest}: they get far more attention than the others`);
   sayScale();
   sayLayer();
 }

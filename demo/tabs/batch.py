@@ -57,7 +57,7 @@ EMPTY = hint("Drop pictures here; the queue shows them.")
 NO_PICTURES = "There are no pictures yet. Drop some into the box first."
 TIME_IS_OVER = strip("note", "Paused.", f"One run takes at most {TIME_LIMIT_S // 60} minutes. Press Go on.")
 PACKING_PAUSED = strip("note", "Paused.", f"One run takes at most {TIME_LIMIT_S // 60} minutes. Press Download again.")
-UNSAVED = "Download before you leave this page: a phone may forget it."
+UNSAVED = "Download before you leave this page: a browser may forget it."
 WHEN_FULL = "Download these, empty the queue, then add the others."
 MOST_NAMED, MOST_LETTERS = 3, 100
 """Maximum number of named files that were left out, and of letters of each name."""

@@ -51,8 +51,8 @@ KEY = (
     "<span>Numbers: the components below.</span></p>"
 )
 COMPONENTS_INFO = (
-    "Ticked components use SAM's mask, others stay as they were; the edge filter, if chosen, runs afterwards. "
-    "Applies at once; SAM does not run again."
+    "Ticked components use SAM's mask, others keep their outline where no such mask covers it. The edge filter, if "
+    "chosen, runs afterwards and may remove a small one. Applies at once; SAM does not run again."
 )
 REMEDY = "Another refiner may keep it. Coarse, at the result above, does."
 NO_COMPONENTS = {

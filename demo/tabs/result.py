@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 import string
 from collections.abc import Iterator, Sequence
@@ -53,7 +54,11 @@ NO_PICTURE = strip("note", "No picture.", "Drop one anywhere, paste one, or pick
 STOPPED = strip("note", "Stopped.", "The last result stays.")
 _ENCODING = ("read", "encode")
 _STAGES = (("words", "text"), ("clusters", "cluster"), ("labels", "label"))
-_COLUMNS = (("Class", "text"), ("Area", "number"), ("Confidence", "number"))
+_COLUMNS = (
+    ("Class", "text", ""),
+    ("Area", "number", "Share of the picture"),
+    ("Confidence", "number", "Mean probability of the class at its pixels, among all the classes given"),
+)
 
 _CAPTION = re.compile(r"^(an? |the )?(photo|photograph|picture|image) of ", re.IGNORECASE)
 _SENTENCE = """
@@ -67,13 +72,13 @@ MOST_ABSENT = 12
 
 def legend_table(view: SegmentView) -> str:
     """Return an HTML table: class, area, mean confidence; column heads sort it, class buttons isolate a class."""
-    heads = "".join(sort_head(name, kind, falling=name == "Area") for name, kind in _COLUMNS)
+    heads = "".join(sort_head(name, kind, falling=name == "Area", about=about) for name, kind, about in _COLUMNS)
     rows = "".join(
         f'<tr data-label="{row.index}"><th scope="row" data-value="{html.escape(row.name, quote=True)}">'
         f'<button type="button" class="chip" aria-pressed="false" title="{html.escape(row.name, quote=True)}">'
         f"{swatch(row.colour)} {word(row.name)}</button></th>"
         f'<td data-value="{row.area:.6f}"><span class="share" style="--share:{row.area:.3f};--colour:{row.colour}">'
-        f'{percent(row.area)}</span></td><td data-value="{row.confidence:.6f}">{percent(row.confidence)}</td></tr>'
+        f"{percent(row.area)}</span></td>{_confidence(row.confidence)}</tr>"
         for row in view.legend
     )
     present = {row.name for row in view.legend}
@@ -85,6 +90,13 @@ def legend_table(view: SegmentView) -> str:
         + (_not_found(absent) if absent else "")
         + "".join(hint(note) for note in view.result.notes[:NOTES_SHOWN])
     )
+
+
+def _confidence(value: float) -> str:
+    """Return the cell of a mean confidence; a dash if a person gave pixels to the class."""
+    if math.isnan(value):
+        return '<td data-value="-1" title="Changed by hand">\u2013</td>'
+    return f'<td data-value="{value:.6f}">{percent(value)}</td>'
 
 
 def _not_found(names: Sequence[str]) -> str:
@@ -167,10 +179,10 @@ def costs(view: SegmentView) -> str:
         )
         parts = (f"{name} {seconds(took[stage])}" for name, stage in _STAGES)
         stages = " · ".join((picture, *parts))
-    regions = int(view.result.patch_clusters.max()) + 1
+    regions = core.errors.counted(int(view.result.patch_clusters.max()) + 1, "region")
     h, w = view.run.key.grid
     return (
-        f'<details class="facts"><summary>{html.escape(view.run.key.model)} · {regions} regions of {h} &times; {w} '
+        f'<details class="facts"><summary>{html.escape(view.run.key.model)} · {regions} of {h} &times; {w} '
         f"patches</summary>{stages} · {settings['method']}, eps {settings['eps']:.3g}, "
         f"min_samples {settings['min_samples']}</details>"
     )

@@ -432,3 +432,13 @@ def test_points_may_be_lists_and_any_real_numbers(points):
         Fix(0.5, radius=0.1)
     with pytest.raises(InputError, match="point: expected x and y"):
         Fix((0.5, 0.5), radius=0.1)
+
+
+def test_a_class_with_pixels_by_hand_has_no_confidence_and_the_others_keep_theirs():
+    result = result_with(["wall", "ball"])
+    before = result.shares[1]
+    fixed = apply_fixes(result, painted(disc()), [Fix(((0.1, 0.1), (0.3, 0.1)), "ball", radius=0.05)])
+    wall, ball = result.class_names.index("wall"), result.class_names.index("ball")
+    assert np.isnan(fixed.shares[1][ball])
+    assert fixed.shares[1][wall] == pytest.approx(before[wall], abs=0.05)
+    np.testing.assert_array_equal(fixed.confidence, result.confidence)
