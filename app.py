@@ -48,7 +48,8 @@ def main() -> None:
     except OSError:
         environment.refuse(environment.why_no_address())
     ending.wait()
-    demo.close(verbose=False)  # deletes uploads and results
+    demo.close(verbose=False)
+    environment.delete_own_folder()  # Gradio does not, if somebody reads an answer at that moment
 
 
 if __name__ == "__main__" and ending.in_charge():

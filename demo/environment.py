@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 import sys
 import tempfile
+import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 import httpx
 
 from demo.errors import UserError
+from demo.settings import DELETE_CACHE
 
 BAD_INPUT = 2
 """Exit code for errors that the user can fix, as everywhere in this project."""
+OWN_FOLDER = "gradio-lab-"
+"""Start of the name of a process's folder for uploads and results."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE = ("", "0.0.0.0", "::")
 PORTS = (1, 65535)
@@ -101,14 +107,46 @@ def _temporary() -> str:
 
 
 def _temporary_folder() -> None:
-    """Choose a writable folder for uploads: on a shared machine, the usual one may belong to another user."""
+    """Make a folder for the uploads of this process alone, below a writable one.
+
+    Another process would serve its files, and delete them at its end. On a shared machine, the usual folder may belong
+    to another user. Old files of processes that ended too suddenly to delete them are deleted now.
+    """
     given = os.environ.get("GRADIO_TEMP_DIR")
-    if _can_write(Path(given or Path(_temporary(), "gradio"))):
-        return
-    if given:
-        expected = "expected a folder that can be made and written"
-        raise UserError(f"GRADIO_TEMP_DIR: {expected}, got {given[:200]!r}. Name another, or leave it out.")
-    os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="gradio-")
+    if given and Path(given).name.startswith(OWN_FOLDER):
+        return  # `gradio app.py` runs the page's file once more
+    home = Path(given or Path(_temporary(), "gradio"))
+    if not given and not _can_write(home):
+        home = Path(_temporary())
+    try:
+        if _can_write(home):
+            delete_left_over(home)
+            os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix=OWN_FOLDER, dir=home)
+            return
+    except OSError:  # the disk is full
+        pass
+    expected = "expected a folder that can be made and written"
+    raise UserError(f"GRADIO_TEMP_DIR: {expected}, got {str(home)[:200]!r}. Name another, or leave it out.")
+
+
+def delete_left_over(home: Path, age: float = DELETE_CACHE[1]) -> None:
+    """Delete the files in the folders of all processes below `home` that are older than `age` seconds."""
+    old: list[Path] = []  # found before anything is deleted, which makes the folder around it younger
+    for folder in home.glob(f"{OWN_FOLDER}*"):
+        for path in (folder, *folder.rglob("*")):
+            with suppress(OSError):  # another process deletes it, too
+                if path.lstat().st_mtime < time.time() - age:
+                    old.append(path)
+    for path in reversed(old):  # what is in a folder comes before it
+        with suppress(OSError):  # a folder that is not empty
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def delete_own_folder() -> None:
+    """Delete the uploads and results of this process."""
+    own = Path(os.environ.get("GRADIO_TEMP_DIR", ""))
+    if own.name.startswith(OWN_FOLDER):
+        shutil.rmtree(own, ignore_errors=True)
 
 
 def _can_write(folder: Path) -> bool:

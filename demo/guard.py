@@ -16,6 +16,7 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_function_params, get_upload_folder
 from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cliptrase_core.cancel import cancellable
@@ -46,6 +47,7 @@ class SafeHeaders:
 
 
 NO_UPLOAD = "The picture: expected an uploaded file, got something else. Upload the file first, then send its path."
+SEE = "GET /gradio_api/info lists them."
 _CALL = re.compile(r"/gradio_api/(?:call(?:/v2)?|run|api)/([^/]+)")
 
 
@@ -65,16 +67,25 @@ class GuardedBlocks(gr.Blocks):
         request: Any = None,
         iterator: Any = None,
         session_hash: str | None = None,
+        event_id: str | None = None,
         *args: Any,
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Run an event; note the session of all files in its inputs and outputs."""
         self._note(session_hash, request, uploads_in(inputs, _folder()))
-        answer: dict[str, Any] = await super().process_api(
-            block_fn, inputs, state, request, iterator, session_hash, *args, **kwargs
-        )
-        self._note(session_hash, request, files_in(answer["data"], _folder()))
-        return answer
+        going_on = False
+        try:
+            answer: dict[str, Any] = await super().process_api(
+                block_fn, inputs, state, request, iterator, session_hash, event_id, *args, **kwargs
+            )
+            self._note(session_hash, request, files_in(answer["data"], _folder()))
+            going_on = bool(answer.get("is_generating"))
+            return answer
+        finally:
+            # A call by name is a session of its own, called like its event. Nobody comes back to it.
+            holder: Any = getattr(self, "state_holder", None)
+            if event_id is not None and event_id == session_hash and not going_on and isinstance(holder, Sessions):
+                holder.end(event_id)
 
     def _note(self, session: str | None, request: Any, files: Iterable[str]) -> None:
         holder: Any = getattr(self, "state_holder", None)
@@ -143,14 +154,21 @@ class OnlyPublicCalls:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer 404 to calls of anything else."""
+        """Answer 404 to calls of anything else, and 422 to calls with other arguments, which Gradio does not expect."""
         found = _CALL.search(scope["path"]) if scope["type"] == "http" else None
-        # The page itself calls listeners without a queue through "predict", by number.
-        if found and found[1] not in {"predict", *_public_names(scope["app"].get_blocks())}:
-            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
-            await send({"type": "http.response.body", "body": b"There is no such endpoint. GET /gradio_api/info."})
+        if found is None:
+            await self._app(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        # The page itself runs listeners without a queue through "predict", by number.
+        known = _public_names(scope["app"].get_blocks()) | (set() if "/call/" in scope["path"] else {"predict"})
+        if found[1] not in known:
+            await PlainTextResponse(f"There is no such endpoint. {SEE}", 404)(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        except (TypeError, ValueError):  # raised before any answer: by name or by position, it lacks or has others
+            text = f"/{found[1]}: expected its arguments, got others, or not all that are needed. {SEE}"
+            await PlainTextResponse(text, 422)(scope, receive, send)
 
 
 def uploaded(payload: Any) -> str | None:

@@ -22,6 +22,7 @@ from demo.addresses import group_of
 from demo.settings import NO_SESSION, SESSION, SESSIONS, SESSIONS_EACH
 
 _ASKED_AT = "cliptrase.asked_at"
+NO_ANSWER = "There is no answer to this event: it was read before, or the server has started again. Call again."
 _STREAM = re.compile(r"/gradio_api/(?:queue/data|call/(?:v2/)?\w+/(?P<event>[^/]+))/?")
 _NAME = re.compile(SESSION)
 
@@ -70,6 +71,12 @@ class Sessions(StateHolder):
             if session_id in self.session_data:
                 self.session_data.move_to_end(session_id)
             self._forget_oldest(session_id)
+
+    def end(self, session: str) -> None:
+        """Note that nobody will use a session any more."""
+        with self.lock:
+            if session in self.session_data:
+                self.session_data[session].is_closed = True
 
     def give_back(self, session: str, earlier: Iterable[str] = ()) -> tuple[list[str], int]:
         """Forget the files of a session that no other one has.
@@ -169,6 +176,9 @@ class Departures:
         if not _NAME.fullmatch(reader):
             await PlainTextResponse(NO_SESSION, 400)(scope, receive, send)
             return
+        if _is_call(scope) and not _has_answer(scope["app"].get_blocks()._queue, reader):
+            await PlainTextResponse(NO_ANSWER, 404)(scope, receive, send)
+            return
         wanted, ended = scope["app"].get_blocks().tokens, False
 
         async def sending(message: Message) -> None:
@@ -193,6 +203,18 @@ def asked_at(request: Any) -> float:
     """
     scope = getattr(getattr(request, "request", None), "scope", {})
     return float(scope.get(_ASKED_AT, time.monotonic()))
+
+
+def _is_call(scope: Scope) -> bool:
+    """Return whether a request reads the answer of a call by name."""
+    found = _STREAM.fullmatch(scope["path"])
+    return found is not None and found["event"] is not None
+
+
+def _has_answer(queue: Any, event: str) -> bool:
+    """Return whether an answer is still to come or to be read: without one, Gradio sends heartbeats for ever."""
+    messages = queue.pending_messages_per_session.get(event)
+    return messages is not None and (bool(queue.pending_event_ids_session.get(event)) or not messages.empty())
 
 
 def _reader(scope: Scope) -> str | None:

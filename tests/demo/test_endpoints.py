@@ -256,6 +256,29 @@ def by_position(address, name, *values):
         return http.get(f"/gradio_api/call/{name}/{event}").text.strip().rpartition("event: ")[2]
 
 
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        *(("segment", body) for body in ({}, {"vocabulary": "cat"}, {"image": None, "vocabulary": "cat", "EPS": 1})),
+        *(("compare", {"method": "clip"}), ("models", {"x": 1}), ("inspect_patch", {"data": [1]})),
+    ],
+)
+def test_a_call_with_other_arguments_is_told_so(server, name, body):
+    with httpx.Client(base_url=server.address) as http:
+        answer = http.post(f"/gradio_api/call/v2/{name}", json=body)
+    assert answer.status_code == 422
+    assert answer.text.startswith(f"/{name}: expected its arguments, got others")
+
+
+def test_an_answer_is_read_once_and_one_that_never_was_ends_at_once(server):
+    with httpx.Client(base_url=server.address, timeout=20) as http:
+        event = http.post("/gradio_api/call/models", json={"data": []}).json()["event_id"]
+        assert "event: complete" in http.get(f"/gradio_api/call/models/{event}").text
+        for unknown in (event, "0" * 32):
+            answer = http.get(f"/gradio_api/call/models/{unknown}")
+            assert (answer.status_code, "Call again." in answer.text) == (404, True)
+
+
 def test_a_call_by_position_may_leave_out_what_has_a_default(server, dog):
     kind, _, data = by_position(server.address, "segment", dog, WORDS).partition("\ndata: ")
     assert kind == "complete"

@@ -28,7 +28,7 @@ from demo.service import Service
 from demo.settings import EXAMPLES, Settings
 from tests.proxy import proxied
 from tests.server import ROOT, serving
-from tests.visitor import Visitor, call
+from tests.visitor import API, Visitor, call
 
 # --- page below a path of another site ---
 
@@ -173,6 +173,27 @@ def test_a_temporary_folder_that_is_another_s_is_left_alone(taken_by, variables,
     assert own.stat().st_mode & 0o077 == 0  # other users have no access
 
 
+def test_each_process_has_a_folder_and_deletes_old_files_that_others_left(variables, tmp_path):
+    left, used, foreign = (tmp_path / name / "a" / "photo.jpg" for name in ("gradio-lab-1", "gradio-lab-2", "other"))
+    for path, age in ((left, 3), (used, 1), (foreign, 3)):
+        path.parent.mkdir(parents=True)
+        path.touch()
+        for place in (path, path.parent, path.parent.parent):
+            os.utime(place, 2 * (time.time() - 3600 * age,))
+    variables.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    environment.settle()
+    own = Path(os.environ["GRADIO_TEMP_DIR"])
+    assert (own.parent, own.stat().st_mode & 0o077) == (tmp_path, 0)
+    assert not left.parent.exists()
+    assert used.is_file()
+    assert foreign.is_file()
+    environment.settle()  # `gradio app.py` runs the page's file once more
+    assert Path(os.environ["GRADIO_TEMP_DIR"]) == own
+    (own / "photo.jpg").touch()
+    environment.delete_own_folder()
+    assert not own.exists()
+
+
 @pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"])
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "127.0.0.1:9", "socks5://h:1", "socks5h://user:word@h:1"])
 def test_the_page_s_own_machine_is_never_asked_through_a_proxy(name, address, variables):
@@ -233,6 +254,23 @@ def test_all_of_it_together_works_with_the_real_server(tmp_path):
             proxy.accept()
     assert "Traceback" not in server.log.read_text()
     assert not uploaded.exists()  # the end of the program deletes uploads
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_uploads_go_although_somebody_reads_an_answer_at_the_end(number, tmp_path):
+    with serving(tmp_path) as server:
+        visitor = Visitor(server.address)
+        uploaded = Path(visitor.upload(EXAMPLES / "shepherd.jpg")["path"])
+        with visitor.http.stream("GET", f"{API}/heartbeat/{visitor.session}") as alive:
+            next(alive.iter_lines())
+            listener = visitor.event("segment", "click")
+            visitor.join(listener["id"], visitor.data(listener))
+            with visitor.http.stream("GET", f"{API}/queue/data", params={"session_hash": visitor.session}) as answers:
+                next(answers.iter_lines())
+                server.process.send_signal(number)
+                assert server.process.wait(30) == 0
+        visitor.close()
+    assert not uploaded.exists()
 
 
 # --- address and port ---

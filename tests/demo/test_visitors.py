@@ -13,17 +13,20 @@ import contextlib
 import socket
 import threading
 import time
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from cliptrase_core import Cancelled, CancelToken, cancellable
 from demo.addresses import group_of, trusted_proxies, visitor_address
 from demo.cancelling import Tokens, limit_of
 from demo.handling import TOOK_TOO_LONG, plainly
 from demo.jobs import watched
-from demo.settings import EXAMPLES, TIME_LIMIT_S
+from demo.settings import EXAMPLES, SESSIONS_EACH, TIME_LIMIT_S
 from demo.tabs.model import ModelHandlers
 from demo.tabs.refine import RefineHandlers
 from demo.tabs.result import SegmentHandlers
@@ -311,6 +314,25 @@ def test_files_go_with_the_last_open_tab_that_has_them(monkeypatch):
     assert sessions.give_back("me", earlier) == ([], 1), "what stays is not forgotten"
     assert sessions.give_back("another") == (["d", "x"], 0)
     assert sessions.give_back("me", earlier)[1] == 0
+
+
+def test_calls_by_name_neither_push_out_a_tab_nor_hold_its_picture(server, tmp_path):
+    visitor = Visitor(server.address)
+    path = tmp_path / "mine 31.png"
+    Image.fromarray(np.random.default_rng(31).integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(path)
+    picture = visitor.upload(path)
+    assert visitor.segment(picture=picture, words="dog; road") is None
+    for _ in range(SESSIONS_EACH + 2):
+        event = visitor.http.post(f"{API}/call/models", json={"data": []}).json()["event_id"]
+        visitor.http.get(f"{API}/call/models/{event}")
+    assert visitor.do("download").succeeded
+    body = {"image": picture, "vocabulary": "dog; road"}
+    event = visitor.http.post(f"{API}/call/v2/segment", json=body).json()["event_id"]
+    assert "event: complete" in visitor.http.get(f"{API}/call/segment/{event}").text
+    visitor.do("delete-mine")
+    assert "stayed" not in visitor.shown("mine")
+    assert not Path(picture["path"]).exists()
+    visitor.close()
 
 
 @pytest.mark.parametrize(
