@@ -53,6 +53,15 @@ def group_of(address: str) -> str:
     return str(found)
 
 
+def is_ip_address(text: str) -> bool:
+    """Return whether a text is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def listed(text: str) -> list[str]:
     """Return the comma-separated entries of a text, in lower case."""
     return [entry.strip().lower() for entry in text.split(",") if entry.strip()]

@@ -222,7 +222,14 @@ def _short_side(value: Any) -> int | None:
 
 def _words(what: str, value: Any) -> str:
     """Return a vocabulary as text; a list of classes is written as JSON."""
-    return json.dumps(value) if isinstance(value, list) else text(what, value)
+    if not isinstance(value, list):
+        return text(what, value)
+    words = [word for one in value for word in (one or [None] if isinstance(one, list) else [one])]
+    if not words or not all(isinstance(word, str) for word in words):
+        expected = "at least one class, each a text or a list of texts"
+        got = "none" if not words else json.dumps(value)[:80]
+        raise UserError(f'{what}: expected {expected}, got {got}. Give a list such as ["cat, kitten", "dog"].')
+    return json.dumps(value)
 
 
 def _numbers(what: str, value: Any) -> tuple[int, ...] | None:

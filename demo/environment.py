@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import socket
 import sys
@@ -16,14 +17,18 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import httpx
 
+from demo.addresses import is_ip_address, listed
 from demo.errors import UserError
 from demo.settings import DELETE_CACHE
 
 BAD_INPUT = 2
 """Exit code for errors that the user can fix, as everywhere in this project."""
+_HOST = re.compile(r"\.?[\w-]+(?:\.[\w-]+)*\.?")
+_ROOT = re.compile(r"(?:/[^/\s?#]+)+/?")
 OWN_FOLDER = "gradio-lab-"
 """Start of the name of a process's folder for uploads and results."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -43,7 +48,7 @@ def settle() -> None:
     """Correct the environment so that the page can start; end the program with one line if this is not possible."""
     try:
         os.environ["FORWARDED_ALLOW_IPS"] = ""  # of the server below Gradio; demo/security.py checks proxies instead
-        for put_right in (_numbers, _home, _temporary_folder, _certificates, _proxies):
+        for put_right in (_numbers, _home, _temporary_folder, _certificates, _proxies, _names, _root_path):
             put_right()
     except UserError as error:
         refuse(str(error))
@@ -182,6 +187,39 @@ def _proxies() -> None:
     own = os.environ.get("GRADIO_SERVER_NAME", "").strip("[]")
     names = dict.fromkeys(name.strip() for name in (*listed, *LOOPBACK, own) if name.strip() not in EVERYWHERE)
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(names)
+
+
+def _names() -> None:
+    """Check names and addresses that would otherwise match nobody, in silence."""
+    for variable, expected, fits in (
+        (
+            "CLIPTRASE_TRUSTED_PROXY",
+            "IP addresses, separated by commas",
+            lambda entry: entry == "*" or is_ip_address(entry),
+        ),
+        ("CLIPTRASE_HOSTS", "host names without scheme, port or path, separated by commas", _HOST.fullmatch),
+    ):
+        wrong = next((entry for entry in listed(os.environ.get(variable, "")) if not fits(entry)), None)
+        if wrong is not None:
+            raise UserError(f"{variable}: expected {expected}, got {wrong[:80]!r}. Correct it, or leave it out.")
+
+
+def _root_path() -> None:
+    """Check the path behind a proxy: with a wrong one, the page starts and cannot be reached."""
+    given = os.environ.get("GRADIO_ROOT_PATH", "").strip()
+    if not given.rstrip("/"):
+        os.environ.pop("GRADIO_ROOT_PATH", None)  # the root itself counts as not set
+    elif not _ROOT.fullmatch(given) and not _is_web_address(given):
+        expected = "expected a path such as /lab, or an address such as https://example.org/lab"
+        raise UserError(f"GRADIO_ROOT_PATH: {expected}, got {given[:80]!r}. Correct it, or leave it out.")
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in text
+    except ValueError:  # a port that is no number
+        return False
 
 
 def _expect_proxy(variable: str, address: str) -> None:

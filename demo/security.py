@@ -7,7 +7,6 @@ behind the limits are in docs/deployment.md, "What a stranger can do". Imports n
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.addresses import is_trusted, listed, trusted_proxies, visitor_address
+from demo.addresses import is_ip_address, is_trusted, listed, trusted_proxies, visitor_address
 from demo.environment import LOOPBACK
 from demo.file_kinds import first_bytes, is_archive, is_picture
 from demo.installable import ICON_SIZES
@@ -180,11 +179,7 @@ def is_named(name: str, hosts: Collection[str]) -> bool:
 
 def is_address(name: str) -> bool:
     """Return whether a host name is an IP address."""
-    try:
-        ipaddress.ip_address(name.strip("[]").rstrip("."))
-    except ValueError:
-        return False
-    return True
+    return is_ip_address(name.strip("[]").rstrip("."))
 
 
 def host_name(host: str) -> str:

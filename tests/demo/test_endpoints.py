@@ -200,6 +200,14 @@ def test_every_mode_reaches_the_refiner(server, dog):
     [
         ("segment", {"vocabulary": ""}, "vocabulary"),
         ("segment", {"vocabulary": 7}, "vocabulary: expected text"),
+        (
+            "segment",
+            {"vocabulary": []},
+            "vocabulary: expected at least one class, each a text or a list of texts, got none",
+        ),
+        ("segment", {"vocabulary": [[]]}, "vocabulary: expected at least one class"),
+        ("segment", {"vocabulary": [None]}, "vocabulary: expected at least one class"),
+        ("segment", {"vocabulary": [["dog", 5]]}, "vocabulary: expected at least one class"),
         ("segment", {"vocabulary": "a;b", "method": "magic"}, "method: expected one of cliptrase, clip"),
         ("segment", {"vocabulary": "a;b", "short_side": 9_000}, "short_side: expected 160 to 1024"),
         ("segment", {"vocabulary": "a;b", "eps": "big"}, "eps: expected a number"),

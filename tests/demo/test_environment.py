@@ -114,6 +114,9 @@ SENSELESS = [
     *(("GRADIO_TEMP_DIR", folder) for folder in ("/dev/null/x", "/proc/self/nothing", "/etc/hostname")),
     *(("SSL_CERT_FILE", file) for file in ("/no/such/file", "/etc/hostname")),
     *(("http_proxy", proxy) for proxy in ("http://[::1", "http://host:port", "ftp://host")),
+    *(("GRADIO_ROOT_PATH", path) for path in ("lab", "/la b", "https://a.org:abc", "https://", "ftp://a.org/lab")),
+    *(("CLIPTRASE_TRUSTED_PROXY", proxy) for proxy in ("notanip", "10.0.0.0/8", "127.0.0.1, proxy.example")),
+    *(("CLIPTRASE_HOSTS", host) for host in ("https://example.org/lab", "example.org:80", "a b", "..")),
     *(("ALL_PROXY", proxy) for proxy in ("socks4://host:1", "socks://host", "://")),
     *(("HTTPS_PROXY", "gopher://host"), ("all_proxy", "http://host:1/\x01")),
 ]
