@@ -237,8 +237,14 @@
     if (!fresh || !wanted) return; // for the first result only
     queueMicrotask(() => { send("lab:place", wanted); wanted = null; }); // after all listeners of this event
   });
-  document.addEventListener("lab:patch", ({ detail: { from, fresh } }) => { if (from === "lens" && !fresh) document.body.classList.add("moved-on"); });
-  new MutationObserver(() => document.body.classList.remove("moved-on")).observe($("#point"), { childList: true, subtree: true, characterData: true });
+  // The details of a spot are those of the last click; the lens may have moved on since.
+  let told = ""; // their patch
+  document.addEventListener("lab:patch", ({ detail: { row, column, from, fresh } }) => {
+    const place = `${row},${column}`;
+    if (fresh) told = ""; else if (from === "result") told = place;
+    document.body.classList.toggle("moved-on", told !== "" && told !== place);
+  });
+  document.addEventListener("lab:picked", ({ detail }) => { told = detail.join(); document.body.classList.remove("moved-on"); });
   document.addEventListener("lab:changed", ({ detail }) => document.body.classList.toggle("reworked", Boolean(detail)));
   document.addEventListener("lab:after", ({ detail }) => {
     at.after = detail;
@@ -459,8 +465,9 @@
   });
 
   document.addEventListener("click", event => {
-    const button = event.target.closest("#bar [data-go]");
+    const button = event.target.closest("#bar [data-go], #title [data-go]");
     if (!button) return;
+    event.preventDefault();
     if (button.dataset.tab) openTab(button.dataset.tab);
     else if (button.dataset.go === "#tabs" && edges()) openTab("Settings"); // More: what was open last, but for Edges
     show(button.dataset.go);

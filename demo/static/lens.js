@@ -465,6 +465,7 @@ document.addEventListener("lab:place", ({ detail: { patch: [down, across], layer
 function picked() {
   if (slides.open) return; // no requests during a presentation
   const index = [Math.floor(at / data.w), at % data.w];
+  document.dispatchEvent(new CustomEvent("lab:picked", { detail: index }));
   trigger("select", { index, value: data.names[data.classes[at]], selected: true });
 }
 

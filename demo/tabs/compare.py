@@ -139,6 +139,7 @@ class PairView(NamedTuple):
     scores: Any
     errors_caption: Any
     errors: Any
+    refused: Any = ""
 
 
 class CompareView(NamedTuple):
@@ -248,7 +249,8 @@ class CompareHandlers:
         try:
             return self._scored(shown, comparison, path, chosen, mask, from_one is True, last)
         except UserError as error:  # the comparison remains, and the reason beside it
-            return shown._replace(scores=strip("bad", "The ground truth cannot be used.", str(error)))
+            why = strip("bad", "The ground truth cannot be used.", str(error))
+            return shown._replace(scores=why, refused=why)  # the scores are far below the button
 
     @plainly
     def show(self, comparison: Comparison | None, event: gr.SelectData) -> Any:
@@ -381,6 +383,7 @@ class Compare:
     scores: gr.HTML
     errors_caption: gr.HTML
     errors: gr.Image
+    refused: gr.HTML
     comparison: gr.State
 
 
@@ -413,6 +416,7 @@ def draw() -> Compare:
     with gr.Row():
         go = gr.Button("Compare", variant="primary", elem_id="compare-go", scale=3, min_width=160)
         stop = gr.Button("Stop", elem_id="compare-stop", scale=1, min_width=70)
+    refused = gr.HTML("", padding=False)
     news = gr.HTML(EMPTY, elem_id="compare-news", min_height=30, padding=False)
     gallery = gr.Gallery(
         label="Results",
@@ -438,6 +442,7 @@ def draw() -> Compare:
         running=hidden_text("compare-running"),
         gallery=gallery,
         found=found,
+        refused=refused,
         comparison=gr.State(None),
         **parts,
     )

@@ -267,6 +267,7 @@ class ModelHandlers:
 TITLE_HTML = (
     '<a class="skip" href="#words">Skip to the words</a><h1>CLIPtrase Lab</h1>'
     "<p>Cut a picture into parts with nothing but words, and see why. "
+    '<a href="#tabs" data-go="#tabs" data-tab="Guided tour">Guided tour</a> · '
     '<a href="https://arxiv.org/abs/2407.08268" target="_blank" rel="noopener">Paper</a></p>'
 )
 
