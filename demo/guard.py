@@ -164,9 +164,18 @@ class OnlyPublicCalls:
         if found[1] not in known:
             await PlainTextResponse(f"There is no such endpoint. {SEE}", 404)(scope, receive, send)
             return
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
         try:
-            await self._app(scope, receive, send)
-        except (TypeError, ValueError):  # raised before any answer: by name or by position, it lacks or has others
+            await self._app(scope, receive, sending)
+        except (TypeError, ValueError):  # by name or by position, the call lacks arguments, or has others
+            if started:
+                raise
             text = f"/{found[1]}: expected its arguments, got others, or not all that are needed. {SEE}"
             await PlainTextResponse(text, 422)(scope, receive, send)
 
