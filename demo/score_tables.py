@@ -35,7 +35,7 @@ def area_table(found: Difference, colours: Mapping[str, str]) -> str:
         for one in found.classes[:MOST_ROWS]
     )
     more = len(found.classes) - MOST_ROWS
-    heads = ("Class", "Left", "Right", "Change in percentage points")
+    heads = ("Class", "Left", "Right", "Change in points")
     return _table(heads, rows) + (hint(f"And {more} more classes that changed less.") if more > 0 else "")
 
 

@@ -249,8 +249,9 @@ class CompareHandlers:
         try:
             return self._scored(shown, comparison, path, chosen, mask, from_one is True, last)
         except UserError as error:  # the comparison remains, and the reason beside it
-            why = strip("bad", "The ground truth cannot be used.", str(error))
-            return shown._replace(scores=why, refused=why)  # the scores are far below the button
+            title = "The ground truth cannot be used."
+            # Beside the button, since the scores are far below it.
+            return shown._replace(scores=hint(f"{title} {error}"), refused=strip("bad", title, str(error)))
 
     @plainly
     def show(self, comparison: Comparison | None, event: gr.SelectData) -> Any:
