@@ -172,19 +172,19 @@ class ChangeHandlers:
             after = stepped(before, request, name, way, refinement)
             if len(after.removed) < len(before.removed):  # removed fixes return
                 after, _ = carried(after, own)
-            earlier = self._service.shown(before, path)[0]
             if "fix" in request:
-                after = self._aimed(after, earlier)
+                after = self._aimed(after, self._service.shown(before, path)[0])
             view = yield from made(self._service, after, path)
-            if "fix" in request and _is_repeated(after.fixes) and not (view.labels != earlier.labels).any():
-                after = before
         except (UserError, Cancelled) as error:  # shown beside the result: a toast would disappear
             unchanged = {**state_of(before), "of": run.token, "seq": seq}
             yield same(ChangeView)._replace(result=unchanged, status=failed(str(error)))
             return
         message = ""
         if "refined" not in request:
+            earlier = self._service.shown(before, path)[0]
             message = became(earlier, view, _named(before, request))
+            if "fix" in request and _is_repeated(after.fixes) and np.array_equal(view.labels, earlier.labels):
+                after = before
         yield changed(view, after, told(view, after), seq=seq, message=message)
 
     @staticmethod

@@ -5,6 +5,7 @@ Gradio reads them at import and ends with a long traceback on some, so `settle` 
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import re
@@ -48,7 +49,7 @@ def settle() -> None:
     """Correct the environment so that the page can start; end the program with one line if this is not possible."""
     try:
         os.environ["FORWARDED_ALLOW_IPS"] = ""  # of the server below Gradio; demo/security.py checks proxies instead
-        for put_right in (_numbers, _home, _temporary_folder, _certificates, _proxies, _names, _root_path):
+        for put_right in (_numbers, _home, _certificates, _proxies, _names, _root_path, _temporary_folder):
             put_right()
     except UserError as error:
         refuse(str(error))
@@ -127,6 +128,7 @@ def _temporary_folder() -> None:
         if _can_write(home):
             delete_left_over(home)
             os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix=OWN_FOLDER, dir=home)
+            atexit.register(delete_own_folder)  # also if the start is refused, or another program imports the page
             return
     except OSError:  # the disk is full
         pass

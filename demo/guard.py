@@ -83,15 +83,19 @@ class GuardedBlocks(gr.Blocks):
             return answer
         finally:
             # A call by name is a session of its own, called like its event. Nobody comes back to it.
-            holder: Any = getattr(self, "state_holder", None)
-            if event_id is not None and event_id == session_hash and not going_on and isinstance(holder, Sessions):
-                holder.end(event_id)
+            if event_id is not None and event_id == session_hash and not going_on and self._sessions:
+                self._sessions.end(event_id)
+
+    @property
+    def _sessions(self) -> Sessions | None:
+        """Sessions of the server; None before it has started."""
+        holder = getattr(self, "state_holder", None)
+        return holder if isinstance(holder, Sessions) else None
 
     def _note(self, session: str | None, request: Any, files: Iterable[str]) -> None:
-        holder: Any = getattr(self, "state_holder", None)
-        if session is not None and isinstance(holder, Sessions):
+        if session is not None and self._sessions:
             client = getattr(request, "client", None)
-            holder.note(session, client.host if client else "", files)
+            self._sessions.note(session, client.host if client else "", files)
 
     async def call_function(
         self,

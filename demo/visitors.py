@@ -176,7 +176,7 @@ class Departures:
         if not _NAME.fullmatch(reader):
             await PlainTextResponse(NO_SESSION, 400)(scope, receive, send)
             return
-        if _is_call(scope) and not _has_answer(scope["app"].get_blocks()._queue, reader):
+        if "/call/" in scope["path"] and not _has_answer(scope["app"].get_blocks()._queue, reader):
             await PlainTextResponse(NO_ANSWER, 404)(scope, receive, send)
             return
         wanted, ended = scope["app"].get_blocks().tokens, False
@@ -203,12 +203,6 @@ def asked_at(request: Any) -> float:
     """
     scope = getattr(getattr(request, "request", None), "scope", {})
     return float(scope.get(_ASKED_AT, time.monotonic()))
-
-
-def _is_call(scope: Scope) -> bool:
-    """Return whether a request reads the answer of a call by name."""
-    found = _STREAM.fullmatch(scope["path"])
-    return found is not None and found["event"] is not None
 
 
 def _has_answer(queue: Any, event: str) -> bool:

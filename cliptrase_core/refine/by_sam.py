@@ -28,6 +28,7 @@ WORKING_SIDE = 1024  # longest side at which components are extracted: they come
 AT_ONCE = 64  # prompts for each decoder call
 CACHED_EMBEDDINGS = 8  # cached pictures; an embedding takes 0.3 MB with sam-nano, 4 MB with Meta's models
 CACHED_ANSWER_BYTES = 100_000_000  # cached masks; a component takes up to 0.3 MB, and there may be 250
+EMPTY_BYTES = 1000  # an answer without masks, with its key
 
 
 class SamRefiner:
@@ -39,7 +40,7 @@ class SamRefiner:
         self._picture = ""
         self._embeddings: LRUCache[Embedding] = LRUCache(CACHED_EMBEDDINGS)
         self._answers: LRUCache[tuple[Any]] = LRUCache(
-            CACHED_ANSWER_BYTES, lambda answer: getattr(answer[0], "nbytes", 0)
+            CACHED_ANSWER_BYTES, lambda answer: EMPTY_BYTES + getattr(answer[0], "nbytes", 0)
         )
 
     def of(self, picture: str) -> SamRefiner:

@@ -70,7 +70,7 @@ class LegendRow:
         name: shown name.
         colour: "#rrggbb".
         area: share of the picture, in (0, 1].
-        confidence: mean confidence of its pixels, in [0, 1].
+        confidence: mean confidence of its pixels, in [0, 1]; NaN if a person gave it some.
     """
 
     index: int

@@ -263,7 +263,8 @@ def _numbers(service: Service, shown: Shown, maps: AttentionMaps, path: str | No
     sides = patch_numbers(maps)
     (h, w), nearest = maps.grid, core.io.geometry.nearest
     labels, sure = nearest(result.labels, (h, w)).ravel(), nearest(result.confidence, (h, w)).ravel()
-    found, known = set(maps.global_patches.tolist()), [not math.isnan(one) for one in result.shares[1]]
+    by_hand = [math.isnan(certainty) for certainty in result.shares[1]]
+    found = set(maps.global_patches.tolist())
     text = io.StringIO()
     table = csv.writer(text)
     heads = [f"{column}_{side}" for column in COLUMNS for side in sides]
@@ -273,14 +274,6 @@ def _numbers(service: Service, shown: Shown, maps: AttentionMaps, path: str | No
         name = result.class_names[labels[i]]
         safe = f"'{name}" if name.startswith(("=", "+", "-", "@")) else name  # else a spreadsheet runs it as a formula
         place = [*divmod(i, w), maps.layer, maps.head or "mean"]
-        table.writerow(
-            [
-                *place,
-                *shares,
-                int(i in found),
-                int(result.patch_clusters[i]),
-                safe,
-                f"{sure[i]:.4f}" if known[labels[i]] else "",
-            ]
-        )
+        certain = "" if by_hand[labels[i]] else f"{sure[i]:.4f}"
+        table.writerow([*place, *shares, int(i in found), int(result.patch_clusters[i]), safe, certain])
     return text.getvalue().encode("utf-8")

@@ -259,6 +259,15 @@ def test_all_of_it_together_works_with_the_real_server(tmp_path):
     assert not uploaded.exists()  # the end of the program deletes uploads
 
 
+def test_a_start_that_is_refused_leaves_no_folder(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        variables = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path), "GRADIO_SERVER_PORT": port}
+        ended = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=variables, capture_output=True, timeout=120)
+    assert ended.returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_uploads_go_although_somebody_reads_an_answer_at_the_end(number, tmp_path):
     with serving(tmp_path) as server:
