@@ -73,7 +73,7 @@ PAGE_FLOORS: tuple[set[str], ...] = (
     {"examples", "environment", "zerogpu_model", "drawing", "model_facts"},
     {"models"},
     {"service"},
-    {"answers", "handling", "score_tables", "about_words"},
+    {"answers", "handling", "compare_html", "about_words"},
     {"tabs"},
     {"changing"},
     {"api", "guard", "security", "reopen"},

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,19 +13,30 @@ import numpy as np
 
 from cliptrase_core.names import fold
 from demo import core, drawing
+from demo.compare_html import (
+    GOOD,
+    area_table,
+    best_mean,
+    changed_share,
+    class_scores,
+    doubts,
+    errors_text,
+    news,
+    numbers_read,
+    progress,
+    scores,
+    slider_text,
+)
 from demo.drawing import marked
 from demo.errors import UserError
 from demo.handling import plainly, same, text
-from demo.html import hint, percent, seconds, strip, swatch, word, working
-from demo.score_tables import GOOD, area_table, best_mean, class_scores, doubts, errors_text, numbers_read, scores
+from demo.html import hint, strip
 from demo.service import Run, SegmentView, Service, Shown
 from demo.service.compare import (
     OTHER_WORDS,
     Comparison,
-    Difference,
     Variant,
     class_names,
-    cost,
     difference,
     own_name,
     variant_views,
@@ -49,9 +59,6 @@ from demo.tabs.common import (
     wire_end,
 )
 
-MOST_MOVES = 4
-NOTES_SHOWN = 5
-
 START = hint(
     "The picture and words of your result, segmented by each step from CLIP to CLIPtrase, then by every other method, "
     "in the same colours."
@@ -62,62 +69,6 @@ GROUND_TRUTH_TEXT = hint(
     "A palette or grey PNG in the picture's size. Each pixel holds the number of its class: 0 for the first of your "
     "words, 1 for the second, and so on; 255 is ignored."
 )
-
-Pair = tuple[Variant, SegmentView]
-MOST_NAMES = 24
-"""Maximum number of classes whose colours are named above the pictures."""
-
-
-def progress(done: int, count: int, title: str) -> str:
-    """Return HTML: progress of a comparison."""
-    return working("Comparing", done / count, f"{done + 1} of {count}: {title}", "comparing")
-
-
-def news(pairs: Sequence[Pair], colours: Mapping[str, str]) -> str:
-    """Return HTML: numbers of computed and cached results, their durations, and the colours of the classes.
-
-    Args:
-        pairs: results.
-        colours: "#rrggbb" by folded name.
-    """
-    cached = sum(view.result_cached for _, view in pairs)
-    spent = sum(cost(view) for _, view in pairs if not view.result_cached)
-    made = len(pairs) - cached
-    parts = ["The picture was <b>not encoded again</b>"]
-    if cached:
-        parts.append(f"{cached} of {len(pairs)} results <b>reused</b>")
-    if made:
-        parts.append(f"{made} made in {seconds(spent)}")
-    took = ", ".join(f"{html.escape(variant.title)} {seconds(cost(view))}" for variant, view in pairs)
-    notes = dict.fromkeys(note for _, view in pairs for note in view.result.notes)
-    each = f"<details><summary>What each took</summary>{took}</details>"
-    told = f'<div class="facts" role="status">{" · ".join(parts)}{each}</div>'
-    return told + "".join(map(hint, list(notes)[:NOTES_SHOWN])) + _key(pairs, colours)
-
-
-def _key(pairs: Sequence[Pair], colours: Mapping[str, str]) -> str:
-    """Return HTML: colour and name of the classes in these results, as they come."""
-    names = list({fold(row.name): row.name for _, view in pairs for row in view.legend}.values())
-    items = [f"<span>{swatch(colours[fold(name)])} {word(name)}</span>" for name in names[:MOST_NAMES]]
-    more = [f"<span>and {len(names) - MOST_NAMES} more</span>"] if len(names) > MOST_NAMES else []
-    return f'<div class="facts key">{"".join(items + more)}</div>'
-
-
-def changed_share(before: Variant, after: Variant, found: Difference) -> str:
-    """Return HTML: share of changed pixels, and the most frequent changes from class to class."""
-    head = f"<b>{percent(found.share)}</b> of the pixels have another name"
-    if before.name == after.name:
-        head += ": it is the same result. Choose two different ones"
-    moves = "; ".join(
-        f"{word(first)} → {word(second)} {percent(share)}" for first, second, share in found.moves[:MOST_MOVES]
-    )
-    return f'<p class="facts">{head}{"<br>Most of it: " + moves if moves else ""}</p>'
-
-
-def slider_text(before: Variant, after: Variant) -> str:
-    """Return HTML: caption of the slider."""
-    return f'<p class="caption">Left: {html.escape(before.title)} · right: {html.escape(after.title)}</p>'
-
 
 OPACITY = 0.6
 THUMBNAIL = 480

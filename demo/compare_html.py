@@ -1,4 +1,4 @@
-"""HTML tables of the Compare tab: areas of classes, scores against a ground truth and its numbers. No Gradio."""
+"""HTML of the Compare tab: its facts, areas of classes, scores against a ground truth and its numbers. No Gradio."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from collections.abc import Mapping, Sequence
 
 from cliptrase_core.names import fold
 from demo import core
-from demo.html import coloured_table, hint, percent, strip, swatch, word
-from demo.service.compare import Difference, Variant
+from demo.html import coloured_table, hint, percent, seconds, strip, swatch, word, working
+from demo.service.compare import Difference, Variant, cost
 from demo.service.ground_truth import NUMBERS_FROM_ONE, GroundTruth, Score
+from demo.service.segmentation import SegmentView
 
+MOST_MOVES = 4
+NOTES_SHOWN = 5
+MOST_NAMES = 24
+"""Maximum number of classes whose colours are named above the pictures."""
 MOST_ROWS = 60
 MOST_NUMBERS = 12
 NONE = "\u2013"
@@ -20,6 +25,57 @@ GOOD = 0.5
 """IoU from which a class matches, and mean IoU from which the numbers of a ground truth are not questioned."""
 BETTER = 0.2
 """Gain in mean IoU from which another reading of the numbers is worth a hint."""
+
+
+def progress(done: int, count: int, title: str) -> str:
+    """Return HTML: progress of a comparison."""
+    return working("Comparing", done / count, f"{done + 1} of {count}: {title}", "comparing")
+
+
+def news(pairs: Sequence[tuple[Variant, SegmentView]], colours: Mapping[str, str]) -> str:
+    """Return HTML: numbers of computed and cached results, their durations, and the colours of the classes.
+
+    Args:
+        pairs: results.
+        colours: "#rrggbb" by folded name.
+    """
+    cached = sum(view.result_cached for _, view in pairs)
+    spent = sum(cost(view) for _, view in pairs if not view.result_cached)
+    made = len(pairs) - cached
+    parts = ["The picture was <b>not encoded again</b>"]
+    if cached:
+        parts.append(f"{cached} of {len(pairs)} results <b>reused</b>")
+    if made:
+        parts.append(f"{made} made in {seconds(spent)}")
+    took = ", ".join(f"{html.escape(variant.title)} {seconds(cost(view))}" for variant, view in pairs)
+    notes = dict.fromkeys(note for _, view in pairs for note in view.result.notes)
+    each = f"<details><summary>What each took</summary>{took}</details>"
+    told = f'<div class="facts" role="status">{" · ".join(parts)}{each}</div>'
+    return told + "".join(map(hint, list(notes)[:NOTES_SHOWN])) + _key(pairs, colours)
+
+
+def _key(pairs: Sequence[tuple[Variant, SegmentView]], colours: Mapping[str, str]) -> str:
+    """Return HTML: colour and name of the classes in these results, as they come."""
+    names = list({fold(row.name): row.name for _, view in pairs for row in view.legend}.values())
+    items = [f"<span>{swatch(colours[fold(name)])} {word(name)}</span>" for name in names[:MOST_NAMES]]
+    more = [f"<span>and {len(names) - MOST_NAMES} more</span>"] if len(names) > MOST_NAMES else []
+    return f'<div class="facts key">{"".join(items + more)}</div>'
+
+
+def changed_share(before: Variant, after: Variant, found: Difference) -> str:
+    """Return HTML: share of changed pixels, and the most frequent changes from class to class."""
+    head = f"<b>{percent(found.share)}</b> of the pixels have another name"
+    if before.name == after.name:
+        head += ": it is the same result. Choose two different ones"
+    moves = "; ".join(
+        f"{word(first)} → {word(second)} {percent(share)}" for first, second, share in found.moves[:MOST_MOVES]
+    )
+    return f'<p class="facts">{head}{"<br>Most of it: " + moves if moves else ""}</p>'
+
+
+def slider_text(before: Variant, after: Variant) -> str:
+    """Return HTML: caption of the slider."""
+    return f'<p class="caption">Left: {html.escape(before.title)} · right: {html.escape(after.title)}</p>'
 
 
 def area_table(found: Difference, colours: Mapping[str, str]) -> str:
