@@ -21,6 +21,7 @@ MOST_ROWS = 60
 MOST_NUMBERS = 12
 NONE = "\u2013"
 """Dash shown for a missing number."""
+TRUTH_SHOWN = '<p class="caption">Ground truth in the colours of your classes, not counted in black</p>'
 GOOD = 0.5
 """IoU from which a class matches, and mean IoU from which the numbers of a ground truth are not questioned."""
 BETTER = 0.2
@@ -103,7 +104,10 @@ def scores(pairs: Sequence[tuple[str, Score]]) -> str:
         f"<td>{_bold(_score(score.mean_iou), score.mean_iou == best)}</td><td>{_score(score.accuracy)}</td></tr>"
         for title, score in pairs
     )
-    return _table(("Result", "Mean IoU", "Pixel accuracy"), rows)
+    strange = [
+        f"{html.escape(title)}: no class has a name of the ground truth" for title, score in pairs if score.strange
+    ]
+    return _table(("Result", "Mean IoU", "Pixel accuracy"), rows) + "".join(hint(f"{one}.") for one in strange)
 
 
 def class_scores(ground_truth: GroundTruth, before: Score, after: Score, colours: Mapping[str, str]) -> str:

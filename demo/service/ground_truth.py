@@ -54,12 +54,14 @@ class Score:
         mean_iou: mIoU over the classes of the ground truth; NaN if no pixel counts.
         accuracy: pixel accuracy over the pixels that count; NaN if no pixel counts.
         wrong: (H, W), pixels that count and have another class in the result.
+        strange: True if no class of the result has a name of the ground truth; then the three numbers are NaN.
     """
 
     iou: npt.NDArray[np.float64]
     mean_iou: float
     accuracy: float
     wrong: npt.NDArray[np.bool_]
+    strange: bool = False
 
 
 def read_ground_truth(
@@ -130,6 +132,8 @@ def score(ground_truth: GroundTruth, view: SegmentView) -> Score:
     labels = view.result.labels if own else table[view.result.labels]
     matrix = metrics.confusion_matrix(ground_truth.labels, labels, len(ground_truth.names))
     wrong = (ground_truth.labels != core.io.masks.IGNORED) & (labels != ground_truth.labels)
+    if not own and (table == core.io.masks.IGNORED).all():  # 0 % would say that all of it is wrong
+        return Score(np.full(len(ground_truth.names), np.nan), np.nan, np.nan, wrong, strange=True)
     return Score(
         core.evaluation.metrics.class_iou(matrix),
         core.evaluation.metrics.mean_iou(matrix),

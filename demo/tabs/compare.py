@@ -15,6 +15,7 @@ from cliptrase_core.names import fold
 from demo import core, drawing
 from demo.compare_html import (
     GOOD,
+    TRUTH_SHOWN,
     area_table,
     best_mean,
     changed_share,
@@ -43,7 +44,7 @@ from demo.service.compare import (
     variants,
     with_own,
 )
-from demo.service.ground_truth import NUMBERS_FROM_ONE, GroundTruth, Score, read_ground_truth, score
+from demo.service.ground_truth import NUMBERS_FROM_ONE, GroundTruth, Labels, Score, read_ground_truth, score
 from demo.tabs.common import (
     CHEAP,
     EACH,
@@ -88,6 +89,8 @@ class PairView(NamedTuple):
     changes: Any
     areas: Any
     scores: Any
+    truth_caption: Any
+    truth: Any
     errors_caption: Any
     errors: Any
     refused: Any = ""
@@ -113,7 +116,7 @@ class StoppedView(NamedTuple):
     gallery: Any
 
 
-NO_PAIR = PairView("", None, "", None, "", "", "", None)
+NO_PAIR = PairView("", None, "", None, "", "", "", None, "", None)
 
 
 class CompareHandlers:
@@ -192,6 +195,8 @@ class CompareHandlers:
             changes=marked(first.shown, found.changed),
             areas=area_table(found, _hex(colours)),
             scores="",
+            truth_caption="",
+            truth=gr.Image(None, visible=False),
             errors_caption="",
             errors=gr.Image(None, visible=False),
         )
@@ -248,12 +253,14 @@ class CompareHandlers:
             now = score(ground_truth, self._service.shown(last, path)[0])
             rows.append((f"Shown above: {last.how}", now))
         first, second = (by_name[variant.name] for variant in chosen)
-        colours = _hex(_palette(comparison, own))
+        colours = _palette(comparison, own)
         return shown._replace(
             scores=self._doubts(ground_truth, path, mask, own, views, [found for _, found in scored])
             + scores(rows)
             + numbers_read(ground_truth)
-            + class_scores(ground_truth, first, second, colours),
+            + class_scores(ground_truth, first, second, _hex(colours)),
+            truth_caption=TRUTH_SHOWN,
+            truth=gr.Image(_laid_over(own.shown, ground_truth.labels, ground_truth.names, colours), visible=True),
             errors_caption=errors_text(chosen[1]),
             errors=gr.Image(marked(own.shown, second.wrong, ground_truth.labels < 0), visible=True),
         )
@@ -294,10 +301,19 @@ def _painted(
     view: SegmentView, colours: dict[str, tuple[int, int, int]], picture: drawing.Picture | None = None
 ) -> drawing.Picture:
     """Return a result drawn over the shown picture, or over the given smaller one."""
-    table = np.array([colours[fold(name)] for name in view.result.class_names], dtype=np.uint8)
     picture = view.shown if picture is None else picture
-    labels = core.io.geometry.nearest(view.result.labels, picture.shape[:2])
-    return core.viz.overlay.lay_over(picture, labels, table, "fill", OPACITY)
+    return _laid_over(picture, view.result.labels, view.result.class_names, colours)
+
+
+def _laid_over(
+    picture: drawing.Picture, labels: Labels, names: Sequence[str], colours: dict[str, tuple[int, int, int]]
+) -> drawing.Picture:
+    """Return the classes of labels (h, w) over a picture, (H, W, 3); pixels that do not count (-1) are black."""
+    table = np.array([colours[fold(name)] for name in names], dtype=np.uint8)
+    labels = core.io.geometry.nearest(labels, picture.shape[:2])
+    out = core.viz.overlay.lay_over(picture, labels, table, "fill", OPACITY)
+    out[labels < 0] = 0
+    return out
 
 
 def _gallery(painted: list[tuple[drawing.Picture, str]]) -> Any:
@@ -333,6 +349,8 @@ class Compare:
     changes: gr.Image
     areas: gr.HTML
     scores: gr.HTML
+    truth_caption: gr.HTML
+    truth: gr.Image
     errors_caption: gr.HTML
     errors: gr.Image
     refused: gr.HTML
@@ -459,17 +477,10 @@ def _results() -> dict[str, Any]:
     caption("Area of each class")
     areas = gr.HTML("", elem_id="compare-areas", padding=False)
     scores = gr.HTML("", elem_id="compare-scores", padding=False)
+    truth_caption = gr.HTML("", padding=False)
+    truth = _judged("Ground truth", "compare-truth")
     errors_caption = gr.HTML("", padding=False)
-    errors = gr.Image(
-        label="Errors",
-        show_label=False,
-        format="jpeg",
-        interactive=False,
-        height=300,
-        visible=False,
-        buttons=["download", "fullscreen"],
-        elem_id="compare-errors",
-    )
+    errors = _judged("Errors", "compare-errors")
     return {
         "before": before,
         "after": after,
@@ -479,6 +490,22 @@ def _results() -> dict[str, Any]:
         "changes": changes,
         "areas": areas,
         "scores": scores,
+        "truth_caption": truth_caption,
+        "truth": truth,
         "errors_caption": errors_caption,
         "errors": errors,
     }
+
+
+def _judged(label: str, name: str) -> gr.Image:
+    """Draw a picture that is hidden until there is a ground truth."""
+    return gr.Image(
+        label=label,
+        show_label=False,
+        format="jpeg",
+        interactive=False,
+        height=300,
+        visible=False,
+        buttons=["download", "fullscreen"],
+        elem_id=name,
+    )

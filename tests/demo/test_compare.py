@@ -152,6 +152,32 @@ def test_a_score_is_that_of_a_sheet_of_paper_with_classes_matched_by_name():
     np.testing.assert_array_equal(found.wrong, [[0, 1, 0], [0, 1, 0]])
 
 
+def test_a_result_without_a_name_of_the_ground_truth_has_no_score(handlers, horses, mask):
+    last = compared(handlers, horses.run, None, "zebra; snow")
+    view = handlers.pair(last.comparison, None, "cliptrase", OTHER_WORDS, mask(horses.result.labels))
+    assert '<th scope="row">Other words</th><td>\u2013</td><td>\u2013</td>' in view.scores
+    assert "Other words: no class has a name of the ground truth." in view.scores
+    known = compared(handlers, horses.run, None, "horse; snow")
+    view = handlers.pair(known.comparison, None, "cliptrase", OTHER_WORDS, mask(horses.result.labels))
+    assert "no class has a name" not in view.scores
+
+
+def test_a_ground_truth_is_shown_in_the_colours_of_the_classes(handlers, horses, mask):
+    last = compared(handlers, horses.run, None)
+    labels = horses.result.labels.copy()
+    labels[: len(labels) // 2] = 255
+    view = handlers.pair(last.comparison, None, "clip", "cliptrase", mask(labels))
+    assert view.truth.visible is True
+    with Image.open(view.truth.value["path"]) as image:
+        shown = np.asarray(image.convert("RGB")).astype(int)
+    result = view.slider[1].astype(int)  # the result shown above is the right one
+    half = len(result) // 2
+    assert shown[: half - 16].max() < 20, "pixels that do not count are black"
+    assert np.abs(shown[half + 16 :] - result[half + 16 :]).mean() < 6, (
+        "other colours differ by 30 and more, a JPEG by 3"
+    )
+
+
 @pytest.fixture
 def mask(tmp_path, horses):
     def save(labels):
