@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from demo import core
+
+NO_ROOM = (
+    "The computer that runs this page has no room for files. Free some of its disk, or tell its operator. "
+    "Then try again."
+)
 
 
 class UserError(Exception):
@@ -26,3 +32,8 @@ def for_people() -> Iterator[None]:
             "This machine does not have enough memory for this size. Choose a smaller short side under Settings, "
             "for instance 224."
         ) from error
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether a file could not be written for lack of room, or of quota."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))

@@ -10,8 +10,8 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.addresses import is_ip_address, is_trusted, listed, trusted_proxies, visitor_address
-from demo.environment import LOOPBACK
+from demo.environment import LOOPBACK, OWN_FOLDER
 from demo.file_kinds import first_bytes, is_archive, is_picture
 from demo.installable import ICON_SIZES
 from demo.json_text import is_nested_deeper
@@ -82,6 +82,8 @@ class Gate:
         self._hosts = allowed_hosts(environment)
         self._proxies = trusted_proxies(environment)
         self._reload = bool(environment.get("GRADIO_WATCH_DIRS"))
+        self._folder = Path(environment.get("GRADIO_TEMP_DIR", ""))
+        self._uploading = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on known requests of limited size; answer the others."""
@@ -106,10 +108,22 @@ class Gate:
             return
         body = _Body(receive, limit, MAX_FILES if upload else None)
         sending = _Uploads(send, body) if upload else _Once(send, body)
-        with suppress(_TooMuchError):
-            await self._app(scope, body, sending)
+        async with self._finished() if upload else nullcontext():
+            with suppress(_TooMuchError):
+                await self._app(scope, body, sending)
         if body.refused and not sending.started:
             await _answer(send, body.refused.status, str(body.refused))
+
+    @asynccontextmanager
+    async def _finished(self) -> AsyncIterator[None]:
+        """Delete what is left of uploads that were not finished, once no other is under way: Gradio keeps it."""
+        self._uploading += 1
+        try:
+            yield
+        finally:
+            self._uploading -= 1
+            if not self._uploading and self._folder.name.startswith(OWN_FOLDER):
+                _delete_unfinished(self._folder)
 
     def _why_not(self, path: str, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
@@ -211,6 +225,13 @@ def delete_oldest(folder: Path, quota: int = UPLOAD_QUOTA) -> None:
             return
         path.unlink(missing_ok=True)
         total -= size
+
+
+def _delete_unfinished(uploads: Path) -> None:
+    """Delete the files that are not in a folder: a finished upload has one of its own."""
+    for path in uploads.iterdir():
+        if path.is_file():
+            path.unlink(missing_ok=True)
 
 
 class _TooMuchError(Exception):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,3 +167,11 @@ class Visitor:
     def _name(self, part: int) -> str:
         props = self._parts.get(part, {}).get("props", {})
         return props.get("elem_id") or props.get("label") or ""
+
+
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
+    """Wait until a condition is true; fail if it is not within the time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)

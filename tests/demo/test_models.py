@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 from pathlib import Path
 
 import gradio as gr
@@ -38,6 +37,7 @@ from demo.tabs.model import ModelHandlers, head_view
 from demo.tabs.result import SegmentHandlers
 from tests.conftest import tiny_clip
 from tests.demo.test_page import FIELDS
+from tests.visitor import until
 
 TINY = {
     "embed_dim": 16,
@@ -107,13 +107,6 @@ def plain():
     service = Service(Settings(model="nano", device="cpu"))
     service.models.segmenter()
     return service
-
-
-def until(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 # --- names ---

@@ -8,6 +8,8 @@ import json
 import os
 import socket
 import time
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -27,7 +29,7 @@ from demo.security import (
     delete_oldest,
     is_allowed,
 )
-from tests.visitor import API
+from tests.visitor import API, until
 
 
 async def _inner(scope, receive, send):
@@ -363,3 +365,20 @@ def test_nonsense_instead_of_a_host_is_refused(server):
     with socket.create_connection(("127.0.0.1", httpx.URL(server.address).port)) as raw:
         raw.sendall(b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n")
         assert raw.recv(100).split()[1] in (b"400", b"421")
+
+
+def test_an_upload_that_breaks_off_leaves_no_file(server):
+    def unfinished() -> set:
+        return {path for path in server.files() if path.name.startswith("tmp")}
+
+    with httpx.Client(base_url=server.address) as http:
+        kept = http.post(f"{API}/upload", files={"files": ("a.png", encoded("PNG"))}).json()
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n\xff\xd8\xff'
+    address = urlsplit(server.address)
+    with socket.create_connection((address.hostname, address.port)) as phone:
+        request = f"POST {API}/upload HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: 5000000\r\n"
+        kind = "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+        phone.sendall((request + kind).encode() + head + bytes(1_000_000))
+        until(unfinished)  # it is written while it comes
+    until(lambda: not unfinished(), 10)
+    assert [Path(path).is_file() for path in kept] == [True]
