@@ -7,6 +7,7 @@ by its name. Tests in `tests/demo/test_safety.py` check each of these against th
 
 from __future__ import annotations
 
+import logging
 import re
 from asyncio import CancelledError
 from collections.abc import Callable, Iterable
@@ -21,7 +22,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cliptrase_core.cancel import cancellable
 from demo.cancelling import Tokens, limit_of
+from demo.errors import NO_ROOM, is_disk_full
 from demo.visitors import Sessions, asked_at, files_in, uploads_in
+
+_log = logging.getLogger(__name__)
 
 HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "strict-origin-when-cross-origin"}
 
@@ -81,6 +85,11 @@ class GuardedBlocks(gr.Blocks):
             self._note(session_hash, request, files_in(answer["data"], _folder()))
             going_on = bool(answer.get("is_generating"))
             return answer
+        except OSError as error:  # Gradio stores the pictures of an answer
+            if not is_disk_full(error):
+                raise
+            _log.error("%s", NO_ROOM)
+            raise gr.Error(NO_ROOM, print_exception=False) from None
         finally:
             # A call by name is a session of its own, called like its event. Nobody comes back to it.
             if event_id is not None and event_id == session_hash and not going_on and self._sessions:

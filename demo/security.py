@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,10 +21,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.addresses import is_ip_address, is_trusted, listed, trusted_proxies, visitor_address
 from demo.environment import LOOPBACK, OWN_FOLDER
+from demo.errors import NO_ROOM, is_disk_full
 from demo.file_kinds import first_bytes, is_archive, is_picture
 from demo.installable import ICON_SIZES
 from demo.json_text import is_nested_deeper
 from demo.settings import MAX_FILES, MAX_UPLOAD_BODY, MAX_UPLOAD_BYTES, NO_SESSION, SESSION
+
+_log = logging.getLogger(__name__)
 
 MAX_BODY = 1_000_000
 """Maximum bytes of a request other than an upload: 100,000 characters of words in any script are 400,000 bytes."""
@@ -109,8 +113,16 @@ class Gate:
         body = _Body(receive, limit, MAX_FILES if upload else None)
         sending = _Uploads(send, body) if upload else _Once(send, body)
         async with self._finished() if upload else nullcontext():
-            with suppress(_TooMuchError):
+            try:
                 await self._app(scope, body, sending)
+            except _TooMuchError:
+                pass
+            except OSError as error:
+                if not is_disk_full(error) or sending.started:
+                    raise
+                _log.error("%s", NO_ROOM)
+                await _answer(send, 507, NO_ROOM)
+                return
         if body.refused and not sending.started:
             await _answer(send, body.refused.status, str(body.refused))
 

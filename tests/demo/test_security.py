@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 import os
@@ -17,6 +18,7 @@ import pytest
 from PIL import Image
 
 from demo import security
+from demo.errors import NO_ROOM
 from demo.file_kinds import is_archive, is_picture
 from demo.json_text import is_nested_deeper
 from demo.security import (
@@ -382,3 +384,21 @@ def test_an_upload_that_breaks_off_leaves_no_file(server):
         until(unfinished)  # it is written while it comes
     until(lambda: not unfinished(), 10)
     assert [Path(path).is_file() for path in kept] == [True]
+
+
+def test_a_full_disk_is_named_and_not_a_bare_500():
+    async def full(scope, receive, send):
+        raise OSError(errno.ENOSPC, "No space left on device", "/secret/tmp1")
+
+    async def broken(scope, receive, send):
+        raise OSError(errno.EIO, "Input/output error")
+
+    async def answer(app) -> httpx.Response:
+        transport = httpx.ASGITransport(Gate(app, lambda: True, {}), raise_app_exceptions=True)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860") as http:
+            return await http.post(f"{API}/upload", files={"files": ("a.png", encoded("PNG"))})
+
+    got = asyncio.run(answer(full))
+    assert (got.status_code, got.text) == (507, NO_ROOM)
+    with pytest.raises(OSError, match="Input/output"):
+        asyncio.run(answer(broken))
