@@ -178,6 +178,7 @@ class AttentionView(NamedTuple):
     head: Any
     direction: Any
     inspected: Any
+    subject: Any
 
 
 class AttentionHandlers:
@@ -231,11 +232,18 @@ class AttentionHandlers:
             return same(AttentionView)
         side, (h, w) = drawing.cell_side(run.key.grid), run.key.grid
         x, y = inside(*point_of(event), (h * side, w * side))
-        return self._show(run, path, *self._service.patch_at(run.key, x, y), *fields)
+        return self._show_patch(run, path, *self._service.patch_at(run.key, x, y), *fields)
+
+    @plainly
+    def choose(self, run: Run | None, path: str | None, row: Any, column: Any, *fields: Any) -> AttentionView:
+        """Handle a new row or column: the same as a click, without a mouse."""
+        if run is None:
+            return same(AttentionView)
+        return self._show_patch(run, path, whole("row", row), whole("column", column), *fields)
 
     @plainly
     def step(self, run: Run | None, path: str | None, row: Any, column: Any, *fields: Any) -> AttentionView:
-        """Handle a change of row, column or another control: the same as a click, without a mouse."""
+        """Handle a change of another control."""
         if run is None:
             return same(AttentionView)
         return self._show(run, path, whole("row", row), whole("column", column), *fields)
@@ -249,7 +257,15 @@ class AttentionHandlers:
             return same(AttentionView)
         place = (whole("row", row) + by[0], whole("column", column) + by[1])
         row, column = (min(max(0, at), side - 1) for at, side in zip(place, run.key.grid, strict=True))
-        return self._show(run, path, row, column, *fields)
+        return self._show_patch(run, path, row, column, *fields)
+
+    def _show_patch(
+        self, run: Run, path: str | None, row: int, column: int, layer: Any, head: Any, direction: Any, subject: Any,
+        scale: Any,
+    ) -> AttentionView:  # fmt: skip
+        """Return the view of a chosen patch, also if [CLS] or the matrix was shown before."""
+        view = self._show(run, path, row, column, layer, head, direction, PATCH, scale)
+        return view if subject == PATCH else view._replace(subject=PATCH)
 
     def _show(
         self, run: Run, path: str | None, row: int, column: int, layer: Any, head: Any, direction: Any, subject: Any,
@@ -297,6 +313,7 @@ def _attention_view(
         head=gr.skip(),
         direction=gr.Radio(interactive=mark is not None),
         inspected=attention.key,
+        subject=gr.skip(),
     )
 
 
@@ -326,7 +343,7 @@ def _values(attention: PatchAttention | Matrix, scale: str) -> tuple[np.ndarray,
 
 def _empty(**values: Any) -> AttentionView:
     """Return an empty view with the given values; controls stay as they are."""
-    kept = ("layer", "head", "direction")
+    kept = ("layer", "head", "direction", "subject")
     blank: dict[str, Any] = {name: gr.skip() if name in kept else None for name in AttentionView._fields}
     return AttentionView(**{**blank, "scales": "", "numbers": "", "depth": "", **values})
 
@@ -480,7 +497,7 @@ def wire(tab: Attention, opened: gr.Tab, shared: Shared, place: gr.Textbox, hand
     chosen = [tab.layer.input, tab.head.input, tab.direction.input, tab.subject.input, tab.scale.input]
     moved = [
         tab.patches.select(handlers.click, [shared.run, shared.token, shared.image, *tab.fields], **shown),
-        gr.on([tab.show.click, tab.row.submit, tab.column.submit], handlers.step, where, **shown),
+        gr.on([tab.show.click, tab.row.submit, tab.column.submit], handlers.choose, where, **shown),
         gr.on(chosen, handlers.step, where, **LAST, **shown),
         *(button.click(_mover(handlers, ARROWS[name][1]), where, **shown) for name, button in tab.arrows.items()),
     ]

@@ -275,3 +275,19 @@ def test_global_patches_are_white_and_the_chosen_one_red():
 
 def test_a_matrix_is_shown_in_whole_pixels():
     assert matrix_picture(np.zeros((300, 300, 3), dtype=np.uint8)).shape == (600, 600, 3)
+
+
+@pytest.mark.parametrize("subject", ["cls", "matrix"])
+def test_a_chosen_patch_is_shown_also_from_the_other_views(handlers, run, photo, subject):
+    fields = {**FIELDS, "subject": subject}.values()
+    wanted = step(handlers, run, photo).before
+    side = drawing.cell_side(run.key.grid)
+    views = {
+        "click": handlers.click(run, run.token, photo, Click([COLUMN * side + 1, ROW * side + 1]), *fields),
+        "row and column": handlers.choose(run, photo, ROW, COLUMN, *fields),
+        "arrow": handlers.move(run, photo, ROW, COLUMN - 1, *fields, by=(0, 1)),
+    }
+    for name, view in views.items():
+        assert view.subject == "patch", name
+        assert same(view.before, wanted), name
+    assert views["arrow"].direction._constructor_args[0]["interactive"] is True

@@ -55,8 +55,11 @@ def test_a_newcomer_clicks_a_patch_and_reads_what_recovery_did(open_page, artifa
 
 def test_the_tab_and_the_lens_show_the_same_patch_layer_and_head(open_page):
     page = open_page(1280)
-    segment(page, EXAMPLES / "shepherd.jpg")
     facts, lens = page.locator("#patch-facts"), page.locator("#lens")
+    expect(page.locator(".lens[data-shown]")).to_be_visible(timeout=PATIENCE)
+    first = page.locator(".lens").get_attribute("data-shown")
+    segment(page, EXAMPLES / "shepherd.jpg")
+    expect(page.locator(".lens")).not_to_have_attribute("data-shown", first, timeout=PATIENCE)  # else keys are lost
     page.locator("#lens [data-view=before]").focus()
     page.keyboard.press("Home")
     page.keyboard.press("ArrowDown")
