@@ -130,6 +130,8 @@ def class_scores(ground_truth: GroundTruth, before: Score, after: Score, colours
 
 def numbers_read(truth: GroundTruth) -> str:
     """Return HTML: the class of each number of the ground truth."""
+    if truth.drawn:
+        return hint("The ground truth of this example was drawn by hand.")
     first = 1 if truth.from_one else 0
     named = [f"{number} {name}" for number, name in enumerate(truth.words, first)]
     # From 0 on, the background or everything else has the number after the words, like any other class.

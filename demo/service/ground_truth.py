@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +11,13 @@ import numpy.typing as npt
 from cliptrase_core.names import fold
 from demo import core
 from demo.errors import UserError, for_people
+from demo.service.pictures import digest
 from demo.service.segmentation import SegmentView
 from demo.service.service import Service
+from demo.settings import EXAMPLES
+
+if TYPE_CHECKING:
+    from cliptrase_core.io.geometry import Frame, Size
 
 Labels = npt.NDArray[np.int32]
 NUMBERS_FROM_ONE = "Numbers start at 1"
@@ -27,12 +33,14 @@ class GroundTruth:
         names: names of the classes, in the order of the user's words.
         from_one: True if the first word has the number 1 in the file, False if it has 0.
         added: number of names after those of the user's words: background, everything else.
+        drawn: True if it was drawn by hand for a bundled example, and is no file of the user.
     """
 
     labels: Labels
     names: tuple[str, ...]
     from_one: bool = False
     added: int = 0
+    drawn: bool = False
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -92,10 +100,38 @@ def read_ground_truth(
     names = own.result.class_names
     words = len(core.text.vocabulary.parse_vocabulary(own.run.request.words).classes)  # "background" may be one of them
     labels = _labels(labels, words, len(names), from_one)
+    return GroundTruth(_framed(labels, frame, own.result.size), names, from_one, len(names) - words)
+
+
+def drawn_ground_truth(service: Service, path: str | None, own: SegmentView) -> GroundTruth | None:
+    """Return the ground truth that was drawn by hand for a bundled example, in the size of the labels of the page.
+
+    Args:
+        service: service that encoded the picture.
+        path: path of the picture.
+        own: result that the user sees now.
+
+    Returns:
+        None if the picture is no example, or if `own` lacks one of its classes, whose pixels could only be wrong.
+    """
+    try:
+        examples = core.evaluation.examples.read_examples(EXAMPLES)
+        example = next((one for one in examples if digest(str(one.path)) == own.run.key.picture), None)
+        if example is None or not set(map(fold, example.classes)) <= set(map(fold, own.result.class_names)):
+            return None
+        labels = core.evaluation.examples.read_mask(example)
+    except (core.errors.CliptraseError, UserError):  # somebody changed the examples
+        return None
+    frame = service.encoded(own.run, path)[1].encoding.frame
+    return GroundTruth(_framed(labels, frame, own.result.size), example.classes, drawn=True)
+
+
+def _framed(labels: Labels, frame: Frame, size: Size) -> Labels:
+    """Return labels of the whole picture in the frame of the result's labels, at their size (H, W)."""
     if frame.labels != frame.original:  # the paper's presets label a crop
         (top, left), (height, width) = frame.crop, frame.labels
         labels = core.io.geometry.nearest(labels, frame.resized)[top : top + height, left : left + width]
-    return GroundTruth(core.io.geometry.nearest(labels, own.result.size), names, from_one, len(names) - words)
+    return core.io.geometry.nearest(labels, size)
 
 
 def _labels(numbers: Labels, words: int, names: int, from_one: bool) -> Labels:

@@ -44,7 +44,15 @@ from demo.service.compare import (
     variants,
     with_own,
 )
-from demo.service.ground_truth import NUMBERS_FROM_ONE, GroundTruth, Labels, Score, read_ground_truth, score
+from demo.service.ground_truth import (
+    NUMBERS_FROM_ONE,
+    GroundTruth,
+    Labels,
+    Score,
+    drawn_ground_truth,
+    read_ground_truth,
+    score,
+)
 from demo.tabs.common import (
     CHEAP,
     EACH,
@@ -68,7 +76,8 @@ EMPTY = hint("Press Compare: the results appear here.")
 STOPPED = strip("note", "Stopped.", "Finished results are cached; the next run continues from there.")
 GROUND_TRUTH_TEXT = hint(
     "A palette or grey PNG in the picture's size. Each pixel holds the number of its class: 0 for the first of your "
-    "words, 1 for the second, and so on; 255 is ignored."
+    "words, 1 for the second, and so on; 255 is ignored. "
+    "The examples have one that was drawn by hand: it counts with their own words, unless you give another."
 )
 
 OPACITY = 0.6
@@ -200,8 +209,6 @@ class CompareHandlers:
             errors_caption="",
             errors=gr.Image(None, visible=False),
         )
-        if not mask:
-            return shown
         try:
             return self._scored(shown, comparison, path, chosen, mask, from_one is True, last)
         except UserError as error:  # the comparison remains, and the reason beside it
@@ -238,31 +245,35 @@ class CompareHandlers:
         comparison: Comparison,
         path: str | None,
         chosen: list[Variant],
-        mask: str,
+        mask: str | None,
         from_one: bool,
         last: Shown | None,
     ) -> PairView:
-        """Return the pair with its scores and errors against the ground truth."""
+        """Return the pair with its scores and errors against the ground truth, if there is one."""
         own = self._service.again(comparison.run, path)
-        ground_truth = read_ground_truth(self._service, path, mask, own, from_one=from_one)
+        if mask:
+            truth = read_ground_truth(self._service, path, mask, own, from_one=from_one)
+        else:
+            drawn = drawn_ground_truth(self._service, path, own)
+            if drawn is None:
+                return shown
+            truth = drawn
         views = list(variant_views(self._service, path, comparison))
-        scored = [(variant, score(ground_truth, view)) for variant, view in views]
+        scored = [(variant, score(truth, view)) for variant, view in views]
         by_name = {variant.name: found for variant, found in scored}
         rows = [(variant.title, found) for variant, found in scored]
         if last is not None and last.run == comparison.run and last.changed:
-            now = score(ground_truth, self._service.shown(last, path)[0])
+            now = score(truth, self._service.shown(last, path)[0])
             rows.append((f"Shown above: {last.how}", now))
         first, second = (by_name[variant.name] for variant in chosen)
         colours = _palette(comparison, own)
+        doubt = self._doubts(truth, path, mask, own, views, [found for _, found in scored]) if mask else ""
         return shown._replace(
-            scores=self._doubts(ground_truth, path, mask, own, views, [found for _, found in scored])
-            + scores(rows)
-            + numbers_read(ground_truth)
-            + class_scores(ground_truth, first, second, _hex(colours)),
+            scores=doubt + scores(rows) + numbers_read(truth) + class_scores(truth, first, second, _hex(colours)),
             truth_caption=TRUTH_SHOWN,
-            truth=gr.Image(_laid_over(own.shown, ground_truth.labels, ground_truth.names, colours), visible=True),
+            truth=gr.Image(_laid_over(own.shown, truth.labels, truth.names, colours), visible=True),
             errors_caption=errors_text(chosen[1]),
-            errors=gr.Image(marked(own.shown, second.wrong, ground_truth.labels < 0), visible=True),
+            errors=gr.Image(marked(own.shown, second.wrong, truth.labels < 0), visible=True),
         )
 
     def _doubts(

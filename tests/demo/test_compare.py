@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cliptrase_core.evaluation.examples import read_examples, read_mask
 from cliptrase_core.refine import Fix
 from demo.drawing import MARKED, marked
 from demo.errors import UserError
+from demo.html import percent
 from demo.service import Refinement, SegmentRequest, Shown
 from demo.service.compare import (
     OTHER_WORDS,
@@ -27,7 +29,7 @@ from demo.service.compare import (
     variants,
     with_own,
 )
-from demo.service.ground_truth import GroundTruth, read_ground_truth, score
+from demo.service.ground_truth import GroundTruth, drawn_ground_truth, read_ground_truth, score
 from demo.settings import EXAMPLES, METHODS
 from demo.tabs.compare import NO_PAIR, CompareHandlers, CompareView, PairView
 from tests.visitor import Visitor, call
@@ -262,6 +264,39 @@ def test_a_ground_truth_scores_every_result_and_shows_errors(handlers, horses, m
     assert view.scores.count("<tr>") == 2 + len(VARIANTS) + len(horses.legend)
     assert "<b>100.0\u00a0%</b>" in view.scores
     assert view.errors.visible is True
+
+
+def test_an_example_is_scored_against_its_own_drawn_ground_truth(service, handlers):
+    example = next(one for one in read_examples(EXAMPLES) if one.name == "kitten")
+    view = service.segment(str(example.path), SegmentRequest(example.words))
+    drawn = read_mask(example)
+    counted = drawn >= 0
+    accuracy = (view.result.labels == drawn)[counted].mean()
+    last = compared(handlers, view.run, str(example.path))
+    pair = handlers.pair(last.comparison, str(example.path), "clip", "cliptrase", None)
+    assert "drawn by hand" in pair.scores
+    assert (
+        f"+ denoising</th><td>{percent(score(GroundTruth(drawn, example.classes), view).mean_iou)}</td>" in pair.scores
+    )
+    assert f"<td>{percent(accuracy)}</td>" in pair.scores
+    assert pair.truth.visible is pair.errors.visible is True
+
+
+def test_only_an_example_with_its_own_words_has_a_drawn_ground_truth(service, tmp_path):
+    example = next(one for one in read_examples(EXAMPLES) if one.name == "kitten")
+    truth = {
+        words: drawn_ground_truth(service, None, service.segment(str(example.path), SegmentRequest(words)))
+        for words in ("cat; cloth", example.words.upper(), f"{example.words}; dog")
+    }
+    assert [found and found.names for found in truth.values()] == [None, example.classes, example.classes]
+    with Image.open(example.path) as image:
+        image.save(tmp_path / "kitten.png")
+    assert (
+        drawn_ground_truth(service, None, service.segment(str(tmp_path / "kitten.png"), SegmentRequest(example.words)))
+        is None
+    )
+    cut = service.segment(str(example.path), SegmentRequest(example.words, preset="paper-224"))
+    assert drawn_ground_truth(service, str(example.path), cut).labels.shape == (224, 224)
 
 
 def test_a_ground_truth_scores_the_refined_and_fixed_result_too(handlers, horses, mask):
