@@ -70,7 +70,7 @@ from demo.tabs.common import (
 
 START = hint(
     "The picture and words of your result, segmented by each step from CLIP to CLIPtrase, then by every other method, "
-    "in the same colours."
+    "in the same colours. Scores against a ground truth come last; the examples have one."
 )
 EMPTY = hint("Press Compare: the results appear here.")
 STOPPED = strip("note", "Stopped.", "Finished results are cached; the next run continues from there.")
