@@ -129,7 +129,7 @@ def packed_name(picture: str) -> str:
 
 
 def read_archive(path: str | None) -> Saved | SavedBatch:
-    """Read an archive written by `demo.service.download.bundle` or `demo.service.batch.packed`.
+    """Read an archive written by `demo.service.download.bundle` or `demo.service.packing.packed`.
 
     Args:
         path: path of the uploaded archive.

@@ -30,7 +30,6 @@ from demo.service.batch import (
     added,
     empty,
     new_folder,
-    packed,
     prepared,
     renewed,
     segmented,
@@ -39,6 +38,7 @@ from demo.service.batch import (
 from demo.service.download import CHOICES
 from demo.service.noted import noted
 from demo.service.opened import Opened, with_opened
+from demo.service.packing import packed
 from demo.service.refine import MEGABYTES, expect_available
 from demo.settings import MAX_FILES, MAX_UPLOAD_BODY, MAX_UPLOAD_BYTES, REFINERS, TIME_LIMIT_S
 from demo.tabs.common import LAST, PRIVATE, UNSEEN, Shared, fetch_file, hidden_text, outputs, wire_end

@@ -31,10 +31,10 @@ from demo.service.batch import (
     BatchRequest,
     added,
     new_folder,
-    packed,
     prepared,
     segmented,
 )
+from demo.service.packing import packed
 from demo.service.shown import stepped
 from demo.settings import EXAMPLES, MAX_FILES
 from demo.tabs.batch import BatchHandlers, NoteView, queue_list
