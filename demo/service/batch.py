@@ -81,6 +81,7 @@ class Item:
         hand: state on the page with changes by hand that the files may lack, or that the next result takes over.
         saved: result of an opened archive; the first result of the picture takes over its changes by hand.
         note: remark about a result on the page that the files do not contain; plain text.
+        formats: export formats of the files in the folder.
     """
 
     path: str
@@ -93,6 +94,7 @@ class Item:
     hand: Shown | None = None
     saved: Saved | None = None
     note: str = ""
+    formats: tuple[str, ...] = ()
 
     @property
     def current(self) -> Shown | None:
@@ -191,10 +193,21 @@ def prepared(batch: Batch, request: BatchRequest) -> Batch:
     return replace(batch, items=items, request=request)
 
 
+def with_choice(batch: Batch, choice: str) -> Batch:
+    """Return the queue for another choice of files. Those of the former choice are removed; `renewed` writes others."""
+    if batch.request is None or batch.request.choice == choice:
+        return batch
+    shutil.rmtree(batch.folder, ignore_errors=True)
+    items = tuple(replace(item, formats=()) for item in batch.items)
+    return replace(batch, items=items, request=replace(batch.request, choice=choice))
+
+
 def _waiting(batch: Batch, item: Item) -> Item:
     """Return an item without its result, but with its changes by hand, which the next result takes over."""
     what = item.current
     by_hand = what is not None and (batch.is_changed(what) or bool(what.aside))
+    if what is not None and batch.request is not None and what.refinement == batch.request.refinement(what.run):
+        what = replace(what, refinement=None)  # of the former request, not chosen by hand
     return replace(item, state=WAITING, message="", overlay="", note="", shown=None, hand=what if by_hand else None)
 
 
@@ -260,7 +273,7 @@ def _written(service: Service, item: Item, what: Shown, folder: str, formats: tu
             message, overlay = face(view, pixels)
     finally:
         return_free()
-    return replace(item, state=DONE, message=message, overlay=overlay, shown=what)
+    return replace(item, state=DONE, message=message, overlay=overlay, shown=what, formats=formats)
 
 
 def face(view: SegmentView, pixels: Picture) -> tuple[str, str]:
@@ -290,7 +303,7 @@ def reviewed(made: Shown, last: Shown | None, view: SegmentView) -> tuple[Shown,
     """
     what, lost = carried(last, view)
     known = () if last is None else (last, *last.others)
-    if not any(one.run == made.run and (one.changed or one.coarse_by_hand) for one in known):
+    if not any(one.run == made.run and (one.refinement or one.coarse_by_hand) for one in known):
         what = replace(what, refinement=made.refinement or what.refinement)
     return what, lost
 
@@ -298,7 +311,8 @@ def reviewed(made: Shown, last: Shown | None, view: SegmentView) -> tuple[Shown,
 def renewed(
     service: Service, batch: Batch, index: int, last: Shown | None, step: Progress = quietly
 ) -> tuple[Item, str]:
-    """Write the files of a finished picture anew if it was changed by hand since, or if such changes were taken back.
+    """Write the files of a finished picture anew if it was changed by hand since, if such changes were taken back, or
+    if other files were chosen.
 
     Args:
         service: service that made the results.
@@ -315,13 +329,14 @@ def renewed(
         return item, ""
     run = item.shown.run
     last = remembered(item, last) if item.hand else last
-    if not _knows(last, run):
-        return item, ""  # nothing is known of this picture, so its files stay
+    stale = item.formats != request.formats
+    if not _knows(last, run):  # nothing is known of this picture, so its result stays
+        return (_written(service, item, item.shown, batch.folder, request.formats, step) if stale else item), ""
     try:
         what, missing = reviewed(request.made(run), last, service.again(run, item.path))
         missing = missing or ("Some of its fixes do not fit this result." if what.aside else "")
         newer = replace(item, hand=what if what.aside else None)
-        if applied(what) == item.shown:
+        if applied(what) == item.shown and not stale:
             return newer, missing
         return _written(service, newer, applied(what), batch.folder, request.formats, step), missing
     except UserError as error:

@@ -33,6 +33,7 @@ from demo.service.batch import (
     prepared,
     renewed,
     segmented,
+    with_choice,
     with_thumbnail,
 )
 from demo.service.download import CHOICES
@@ -337,15 +338,18 @@ class BatchHandlers:
         return QueueView(None, None, [EMPTY], "", gr.Button(GO), gr.Button(visible=False), None)
 
     @plainly
-    def download(self, batch: Batch | None, last: Shown | None = None) -> Iterator[PackView]:
+    def download(self, batch: Batch | None, last: Shown | None = None, choice: Any = None) -> Iterator[PackView]:
         """Handle the button Download: make one archive of the finished pictures, with their changes by hand.
 
         Args:
             batch: queue.
             last: state of the page's last result, which knows those of former pictures.
+            choice: chosen files; None for those that were chosen when the results were made.
         """
         if batch is None:
             raise UserError(NO_PICTURES)
+        if choice is not None:
+            batch = with_choice(batch, one_of("format", choice, tuple(CHOICES)))
         target = Path(new_folder(Path(get_upload_folder()))) / ARCHIVE
         missing = []
         yield _packing(batch)
@@ -478,7 +482,7 @@ def wire(
     again = filled.success(handlers.run_opened, [tab.batch, tab.opened, *request], outputs(tab, RunView), **line)
     gr.on([tab.files.upload, tab.folder.upload, tab.go.click], None, None, None, js="() => lab.showBatch()", **PRIVATE)
     shown, in_batch = above
-    made = tab.download.click(handlers.download, [tab.batch, shown], outputs(tab, PackView), **line)
+    made = tab.download.click(handlers.download, [tab.batch, shown, tab.formats], outputs(tab, PackView), **line)
     # The page's result changes for every visitor, so only a browser with a finished queue asks; see `QUEUE_JS`.
     seen = [tab.batch, shared.run, shared.image, shown]
     tab.queue.apply(handlers.note, seen, [tab.queue, tab.news, tab.batch, in_batch], **LAST, **line)
