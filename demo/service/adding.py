@@ -23,6 +23,7 @@ class LeftOut:
         large: files larger than a picture may be.
         others: files that are no pictures.
         names: names of some of these.
+        same: pairs of names: a picture that was left out, and one of the queue with the same content.
     """
 
     full: int = 0
@@ -31,6 +32,7 @@ class LeftOut:
     large: int = 0
     others: int = 0
     names: tuple[str, ...] = ()
+    same: tuple[tuple[str, str], ...] = ()
 
 
 def sorted_out(batch: Batch, paths: Sequence[str], left: LeftOut) -> tuple[list[str], LeftOut]:
@@ -41,8 +43,8 @@ def sorted_out(batch: Batch, paths: Sequence[str], left: LeftOut) -> tuple[list[
         paths: paths of uploads.
         left: files that the browser has left out.
     """
-    there = {content_of(item.path) for item in batch.items}
-    new, names = [], list(left.names)
+    there = {content_of(item.path): item.file for item in batch.items}
+    new, same, names = [], [], list(left.names)
     for path in paths:
         content = content_of(path)
         try:
@@ -53,10 +55,12 @@ def sorted_out(batch: Batch, paths: Sequence[str], left: LeftOut) -> tuple[list[
             names.append(Path(path).name)
         elif content not in there:
             new.append(path)
-            there.add(content)
+            there[content] = Path(path).name
+        elif there[content] != Path(path).name:
+            same.append((Path(path).name, there[content]))
     others = len(names) - len(left.names)
-    known = left.known + len(paths) - len(new) - others
-    return new, replace(left, known=known, others=left.others + others, names=tuple(names))
+    known = left.known + len(paths) - len(new) - len(same) - others
+    return new, replace(left, known=known, others=left.others + others, names=tuple(names), same=tuple(same))
 
 
 def content_of(path: str) -> str:

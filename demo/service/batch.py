@@ -24,7 +24,7 @@ from demo.service.refine import Refinement, loss, mode_of
 from demo.service.saved import Saved, packed_name
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.service import Service
-from demo.service.shown import Shown, carried, others_of
+from demo.service.shown import Shown, carried, not_applied, others_of
 from demo.settings import DELETE_CACHE
 
 if TYPE_CHECKING:
@@ -144,11 +144,15 @@ def added(batch: Batch, paths: Sequence[str], most: int) -> tuple[Batch, int]:
         The new queue, and the number of pictures left out.
     """
     taken = {Path(item.file).stem.casefold() for item in batch.items}
-    awaited = {packed_name(item.file): place for place, item in enumerate(batch.items) if not item.path}
+    awaited: dict[str, list[int]] = {}
+    for place, item in enumerate(batch.items):
+        if not item.path:
+            awaited.setdefault(packed_name(item.saved.picture if item.saved else item.file), []).append(place)
     items, left_out = list(batch.items), 0
     for path in paths:
-        place = awaited.pop(packed_name(Path(path).name), None)
-        if place is not None:
+        places = awaited.get(packed_name(Path(path).name))
+        if places:
+            place = places.pop(0)
             items[place] = replace(items[place], path=path, state=WAITING, message="")
         elif len(items) < most:
             items.append(Item(path, f"{core.io.files.free_stem(Path(path).stem, taken)}{Path(path).suffix}"))
@@ -172,7 +176,7 @@ def with_thumbnail(item: Item) -> Item:
 def awaiting(item: Item, saved: Saved) -> Item:
     """Return the item of a picture that an opened archive lacks, until the picture is added."""
     height, width = saved.size
-    message = f"The archive lacks this picture. Drop {item.file} ({width} x {height} pixels) into the box above."
+    message = f"The archive lacks this picture. Drop {saved.picture} ({width} x {height} pixels) into the box above."
     return replace(item, path="", state=FAILED, message=message)
 
 
@@ -211,7 +215,7 @@ def _waiting(batch: Batch, item: Item) -> Item:
     return replace(item, state=WAITING, message="", overlay="", note="", shown=None, hand=what if by_hand else None)
 
 
-def segmented(service: Service, batch: Batch, index: int, step: Progress = quietly) -> Item:
+def segmented(service: Service, batch: Batch, index: int, step: Progress = quietly, last: Shown | None = None) -> Item:
     """Segment one picture and write its files to the folder of the queue.
 
     Args:
@@ -219,6 +223,7 @@ def segmented(service: Service, batch: Batch, index: int, step: Progress = quiet
         batch: queue from `prepared`.
         index: index of the picture.
         step: progress callback (share in [0, 1], description); an exception from it ends the work.
+        last: state of the page's last result, which knows those of former pictures.
 
     Returns:
         The item, done or with the reason why it cannot be used: one unusable picture does not stop the others.
@@ -229,14 +234,14 @@ def segmented(service: Service, batch: Batch, index: int, step: Progress = quiet
     one = request.segment_request
     try:
         run = Run(service.open(item.path, one.preset, one.model, one.short_side), one)
-        return _made(service, batch, item, request.made(run), step)
+        former = remembered(item, last) if item.saved is None else item.saved.former(request.made(run))
+        return _made(service, batch, item, request.made(run), former if _knows(former, run) else None, step)
     except UserError as error:
         return _failed(item, error)
 
 
-def _made(service: Service, batch: Batch, item: Item, made: Shown, step: Progress) -> Item:
+def _made(service: Service, batch: Batch, item: Item, made: Shown, former: Shown | None, step: Progress) -> Item:
     """Write the files of a picture, with its former changes by hand if these fit. Return the item, done."""
-    former = item.hand if item.saved is None else item.saved.former(made)
     formats = batch.request.formats if batch.request else ()
     if former is None:
         return _written(service, item, made, batch.folder, formats, step)
@@ -333,8 +338,9 @@ def renewed(
     if not _knows(last, run):  # nothing is known of this picture, so its result stays
         return (_written(service, item, item.shown, batch.folder, request.formats, step) if stale else item), ""
     try:
-        what, missing = reviewed(request.made(run), last, service.again(run, item.path))
-        missing = missing or ("Some of its fixes do not fit this result." if what.aside else "")
+        view = service.again(run, item.path)
+        what, missing = reviewed(request.made(run), last, view)
+        missing = missing or not_applied(what, view)
         newer = replace(item, hand=what if what.aside else None)
         if applied(what) == item.shown and not stale:
             return newer, missing

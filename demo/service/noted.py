@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from demo.service.batch import Batch, applied, face
+from demo.service.batch import Batch, applied, face, reviewed
 from demo.service.segmentation import Run
 from demo.service.service import Service
 from demo.service.shown import MOST_POINTS_IN_ALL, Shown
@@ -30,6 +30,7 @@ def noted(service: Service, batch: Batch, run: Run, path: str | None, last: Show
     if index is None:
         return batch, ""
     item, made = batch.items[index], runs[index]
+    note = remark = ""
     if made and run != made:
         other = "words" if run.request.words != made.request.words else "settings"
         note = f"Shown above with other {other}; the archive has those of the batch."
@@ -37,15 +38,15 @@ def noted(service: Service, batch: Batch, run: Run, path: str | None, last: Show
             f"{item.file} has other {other} here; its row and the archive keep those of the batch. Segment all in the "
             "tab Batch gives these to every picture, Download here takes this result alone."
         )
-        return batch.with_item(index, replace(item, note=note)), remark
-    item = replace(item, note="")
-    if last is not None and last.run == run and last.touched:
-        hand = replace(last, undone=(), removed=(), others=())
+    item = replace(item, note=note)
+    if made and batch.request and last is not None and last.run == run and last.touched:
+        what, _ = reviewed(batch.request.made(made), last, service.again(made, path))
+        hand = replace(what, undone=(), removed=(), others=())
         changed = batch.with_item(index, replace(item, hand=hand))
         if hand != item.current and _points(changed) <= MOST_POINTS_IN_ALL:
-            message, overlay = face(*service.shown(applied(last), path))
+            message, overlay = face(*service.shown(applied(hand), path))
             item = replace(item, hand=hand, message=message, overlay=overlay)
-    return batch.with_item(index, item), ""
+    return batch.with_item(index, item), remark
 
 
 def _points(batch: Batch) -> int:

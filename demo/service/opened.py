@@ -78,11 +78,12 @@ def _unpacked(archive: str, batch: SavedBatch, folder: str) -> Opened:
         results.append((_written(archive, saved, Path(folder) / str(number)), replace(saved, own=own)))
     missing = [saved.picture for path, saved in results if not path]
     others = [saved.picture for _, saved in results if request not in (saved.request, saved.automatic)]
+    return_too = ", and their fixes return" if any(saved.fixes for path, saved in results if not path) else ""
     remarks = [
         _remark(batch.unread, "Not opened, because they cannot be read or repeat a picture:"),
         _remark(too_many, f"Left out, because the page stores at most {MOST_POINTS_IN_ALL} points of fixes:"),
         _remark(others, "Made with other words or settings, and now with those of the others:"),
-        _remark(missing, "Not in the archive; drop them into the box of the queue, and their fixes return:"),
+        _remark(missing, f"Not in the archive; drop them into the box of the queue{return_too}:"),
     ]
     ((files, _),) = Counter(saved.files for saved in batch.results).most_common(1)
     common = (request, refiner or NONE, mode, model, choice_of(files))

@@ -194,8 +194,7 @@ def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
     classes, cropped = _classes(view, last.run.request.words), _cropped(run)
 
     def has_class(one: Fix) -> bool:
-        name = _named(one)
-        return name is None or fold(name) in classes
+        return _has_class(one, classes)
 
     def fits(one: Fix) -> bool:
         return has_class(one) and (one.sam is None or is_available(one.sam))
@@ -257,6 +256,19 @@ def _renamed(one: Fix, classes: Mapping[str, str]) -> Fix:
     """Return the same fix with the class name of a result."""
     given, taken = (name and classes[fold(name)] for name in (one.class_name, one.from_class))
     return replace(one, class_name=given, from_class=taken)
+
+
+def not_applied(what: Shown, view: SegmentView) -> str:
+    """Return plain text about the fixes that a state sets aside, and why; empty if there are none."""
+    classes, cropped = _classes(view, what.run.request.words), _cropped(view.run)
+    moved = any(one.cropped != cropped for one in what.aside)
+    return _not_applied([one.fix for one in what.aside], moved, lambda one: _has_class(one, classes)).strip()
+
+
+def _has_class(one: Fix, classes: Mapping[str, str]) -> bool:
+    """Return whether a result with these words has the class of a fix, or needs none."""
+    name = _named(one)
+    return name is None or fold(name) in classes
 
 
 def _not_applied(fixes: Sequence[Fix], moved: bool, has_class: Callable[[Fix], bool]) -> str:

@@ -295,10 +295,11 @@
     if (!button || !lost || (button.dataset.sure && event.detail < 2)) return; // a double click is one
     event.stopPropagation();
     if (button.dataset.sure) return;
-    const usual = button.textContent;
+    const usual = button.textContent, over = () => { delete button.dataset.sure; button.textContent = usual; };
     button.dataset.sure = "asked";
     button.textContent = "Not downloaded: press again";
-    setTimeout(() => { delete button.dataset.sure; button.textContent = usual; }, 4000);
+    setTimeout(over, 4000);
+    button.addEventListener("click", event => event.detail < 2 && over(), { once: true }); // after the press that deletes
   }, true);
 
   // --- legend: a click on a row isolates its class, hovering highlights it ---
@@ -357,15 +358,15 @@
   const given = new Set(), key = file => `${file.name}/${file.size}/${file.lastModified}`;
   let left = "", filling = false, turn = 0;
   const fill = (input, files) => {
-    const rows = [...document.querySelectorAll("#batch-queue li")], shown = rows.map(row => row.querySelector("bdi").textContent);
-    const awaited = rows.filter(row => row.matches(".awaited")).length;
+    const rows = [...document.querySelectorAll("#batch-queue li")], here = rows.filter(row => !row.matches(".awaited"));
+    const shown = here.map(row => row.querySelector("bdi").textContent);
     const out = { full: 0, later: 0, known: 0, large: 0, others: 0, names: [] }, taken = [];
     let bytes = 0;
     for (const file of files) {
       if (!isPicture(file)) { out.others++; out.names.push(file.name); }
       else if (given.has(key(file)) && shown.includes(file.name)) out.known++;
       else if (file.size > lab.limits.each) out.large++;
-      else if (rows.length - awaited + taken.length >= lab.limits.files) out.full++;
+      else if (here.length + taken.length >= lab.limits.files) out.full++;
       else if (bytes + file.size > lab.limits.all) out.later++;
       else { taken.push(file); bytes += file.size; }
     }

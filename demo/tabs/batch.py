@@ -127,6 +127,9 @@ def left_out(left: LeftOut) -> str:
     parts = []
     if left.known:
         parts.append(f"{left.known} of those chosen {'were' if left.known > 1 else 'was'} there already.")
+    if left.same:
+        pairs = [f"{one} is the same picture as {other}" for one, other in left.same]
+        parts.append(f"{core.errors.some(pairs, MOST_NAMED)}.")
     if left.others:
         names = f" ({core.errors.some(left.names, MOST_NAMED)})" if left.names else ""
         parts.append(f"{left.others} {'are no pictures' if left.others > 1 else 'is no picture'}{names}.")
@@ -154,11 +157,13 @@ def read_left(text: Any) -> LeftOut:
     """Read the numbers of files that the browser left out; a client may send any value, which then counts nothing."""
     try:
         found = json.loads(text)
-        counts = {name: whole(name, found[name], 0) for name in ("full", "later", "known", "large", "others")}
-        names = [str(name)[:MOST_LETTERS] for name in found["names"][:MOST_NAMED]]
+        counts: dict[str, Any] = {
+            name: whole(name, found[name], 0) for name in ("full", "later", "known", "large", "others")
+        }
+        files = [str(name)[:MOST_LETTERS] for name in found["names"][:MOST_NAMED]]
     except (ValueError, TypeError, KeyError, RecursionError, UserError):
         return LeftOut()
-    return LeftOut(**counts, names=tuple(names))
+    return LeftOut(**counts, names=tuple(files))
 
 
 def news(batch: Batch, *, running: bool = False, left: LeftOut | None = None, missing: Sequence[str] = ()) -> str:
@@ -180,7 +185,7 @@ def news(batch: Batch, *, running: bool = False, left: LeftOut | None = None, mi
     if running:
         return working("Working.", (done + failed) / max(1, total), message, "The whole batch")
     if missing:
-        message += f" Some of your changes are not in the download. {' '.join(missing)} Show that picture above."
+        message += f" Some of your changes are not in the download. {' '.join(missing)}"
     if done:
         message += f" {UNSAVED}"
     rest = left_out(left) if left else ""
@@ -277,17 +282,22 @@ class BatchHandlers:
 
     @plainly
     def run_opened(
-        self, batch: Batch | None, opened: Any, refiner: Any, mode: Any, choice: Any, *fields: Any
+        self, batch: Batch | None, last: Shown | None, opened: Any, refiner: Any, mode: Any, choice: Any, *fields: Any
     ) -> Iterator[RunView]:
         """Segment the pictures of an opened archive of a batch; as `run`."""
         if not isinstance(opened, Opened) or batch is None or not batch.count(WAITING):
             yield same(RunView)
             return
-        yield from self.run(batch, refiner, mode, choice, *fields)
+        yield from self.run(batch, last, refiner, mode, choice, *fields)
 
     @plainly
-    def run(self, batch: Batch | None, refiner: Any, mode: Any, choice: Any, *fields: Any) -> Iterator[RunView]:
-        """Handle the buttons Segment all and Go on: yield the progress; each finished picture is stored immediately."""
+    def run(
+        self, batch: Batch | None, last: Shown | None, refiner: Any, mode: Any, choice: Any, *fields: Any
+    ) -> Iterator[RunView]:
+        """Handle the buttons Segment all and Go on: yield the progress; each finished picture is stored immediately.
+
+        `last` is the state of the page's last result: what was fixed there before is fixed in the results, too.
+        """
         if batch is None or not batch.items:
             raise UserError(NO_PICTURES)
         name = one_of("refiner", refiner, (NONE, *MEGABYTES))
@@ -301,7 +311,7 @@ class BatchHandlers:
             yield _run_view(batch, index)
             try:
                 finished = yield from followed(
-                    lambda progress, batch=batch, index=index: segmented(self._service, batch, index, progress),  # type: ignore[misc]
+                    lambda progress, batch=batch, index=index: segmented(self._service, batch, index, progress, last),  # type: ignore[misc]
                     lambda share, message, batch=batch, index=index: _run_view(batch, index, share, message),  # type: ignore[misc]
                 )
             except Cancelled as ended:
@@ -309,6 +319,9 @@ class BatchHandlers:
                     raise
                 yield _run_view(batch)._replace(news=TIME_IS_OVER)
                 return
+            except Exception:
+                yield _run_view(batch)
+                raise
             batch = batch.with_item(index, finished)
         yield _run_view(batch)
 
@@ -388,8 +401,8 @@ def _download(batch: Batch) -> Any:
     return gr.Button(f"Download {done} result{'s' if done != 1 else ''} (zip)", visible=done > 0, interactive=True)
 
 
-def _go(batch: Batch) -> Any:
-    return gr.Button(GO_ON if batch.count(WAITING) and batch.count(DONE) else GO)
+def _go(batch: Batch, *, running: bool = False) -> Any:
+    return gr.Button(GO_ON if batch.count(WAITING) and batch.count(DONE) else GO, interactive=not running)
 
 
 def _queue_view(batch: Batch, left: LeftOut | None = None) -> QueueView:
@@ -400,7 +413,7 @@ def _queue_view(batch: Batch, left: LeftOut | None = None) -> QueueView:
 def _run_view(batch: Batch, busy: int | None = None, share: float = 0.0, doing: str = "") -> RunView:
     running = busy is not None
     shown = queue_list(batch, busy, share, doing)
-    return RunView(shown, news(batch, running=running), _go(batch), _download(batch), batch)
+    return RunView(shown, news(batch, running=running), _go(batch, running=running), _download(batch), batch)
 
 
 class BatchTab(NamedTuple):
@@ -476,12 +489,13 @@ def wire(
         place.upload(handlers.add, inputs, outputs(tab, QueueView), js=WITH_LEFT, **line)
     tab.left.change(handlers.nothing_added, [tab.batch, tab.left], tab.news, **line)
     request = [tab.refiner, mode, tab.formats, *segment_request]
-    running = tab.go.click(handlers.run, [tab.batch, *request], outputs(tab, RunView), **line)
+    shown, in_batch = above
+    running = tab.go.click(handlers.run, [tab.batch, shown, *request], outputs(tab, RunView), **line)
     filled = reopened.success(handlers.fill, [tab.batch, tab.opened], outputs(tab, QueueView), **line)
     filled.success(None, None, None, js="() => lab.showQueue()", **PRIVATE)
-    again = filled.success(handlers.run_opened, [tab.batch, tab.opened, *request], outputs(tab, RunView), **line)
+    inputs = [tab.batch, shown, tab.opened, *request]
+    again = filled.success(handlers.run_opened, inputs, outputs(tab, RunView), **line)
     gr.on([tab.files.upload, tab.folder.upload, tab.go.click], None, None, None, js="() => lab.showBatch()", **PRIVATE)
-    shown, in_batch = above
     made = tab.download.click(handlers.download, [tab.batch, shown, tab.formats], outputs(tab, PackView), **line)
     # The page's result changes for every visitor, so only a browser with a finished queue asks; see `QUEUE_JS`.
     seen = [tab.batch, shared.run, shared.image, shown]

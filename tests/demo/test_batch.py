@@ -68,7 +68,7 @@ def five(tmp_path):
 
 
 def run(handlers, batch, refiner="none", choice="masks", words=WORDS):
-    return handlers.run(batch, refiner, "prompts", choice, words, *FIELDS.values())
+    return handlers.run(batch, None, refiner, "prompts", choice, words, *FIELDS.values())
 
 
 def rows(view) -> str:
@@ -328,6 +328,69 @@ def test_an_archive_keeps_the_changes_of_pictures_that_the_page_no_longer_knows(
         assert "1 with your changes" in view.news
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_the_download_has_the_files_that_are_chosen_now(handlers, reviewing, home, five, known):
+    batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch))[-1].batch
+    fixed = show(reviewing, batch, 0).fixed(HORSE) if known else None
+    *_, view = handlers.download(batch, fixed, "labelme")
+    names = zipfile.ZipFile(view.file).namelist()
+    assert {"labelme/cows.json", "labelme/horses.json"} <= set(names)
+    assert not any(name.startswith("masks/") for name in names)
+    assert view.batch.request.choice == "labelme"
+    assert len(json.loads(zipfile.ZipFile(view.file).read("coco/annotations.json"))["images"]) == 2
+    *_, back = handlers.download(view.batch, None, "masks")
+    names = zipfile.ZipFile(back.file).namelist()
+    assert "masks/horses/horse.png" in names
+    assert not any(name.startswith("labelme/") for name in names)
+    fixes = json.loads(zipfile.ZipFile(back.file).read("cows.json"))["settings"].get("fixes", [])
+    assert fixes == ([HORSE.as_dict()] if known else [])
+
+
+def test_new_boundaries_reach_pictures_with_fixes_too(handlers, reviewing, home, five):
+    batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch))[-1].batch
+    fixed = show(reviewing, batch, 0).fixed(HORSE)
+    noted = handlers.note(batch, fixed.run, five[0], fixed).batch
+    for refiner in ("edges", "none"):
+        noted = list(run(handlers, noted, refiner))[-1].batch
+        archive = taken(handlers, noted)
+        for name in ("cows", "horses"):
+            settings = json.loads(archive.read(f"{name}.json"))["settings"]
+            assert settings.get("refiner", "none") == refiner
+            assert settings.get("fixes", []) == ([HORSE.as_dict()] if name == "cows" else [])
+
+
+def test_fixes_of_the_page_are_in_the_first_result_of_the_queue(handlers, service, home, five):
+    view = list(handlers.add(None, five[:2]))[-1]
+    fixed = Shown(service.segment(five[0], SegmentRequest(WORDS)).run).fixed(HORSE)
+    done = list(handlers.run(view.batch, fixed, "none", "prompts", "masks", WORDS, *FIELDS.values()))[-1]
+    assert rows(done).count("<i>done, 1 fix</i>") == 1
+    assert "2 of 2 are done, 1 with your changes." in done.news
+    assert json.loads(taken(handlers, done.batch).read("cows.json"))["settings"]["fixes"] == [HORSE.as_dict()]
+
+
+def test_a_row_counts_fixes_made_with_other_words(handlers, reviewing, service, home, five):
+    batch = list(run(handlers, list(handlers.add(None, five[:1]))[-1].batch))[-1].batch
+    other = Shown(service.segment(five[0], SegmentRequest("horse; sky")).run).fixed(HORSE).fixed(HORSE)
+    view = handlers.note(batch, other.run, five[0], other)
+    assert rows(view).count("<i>done, 2 fixes</i>") == 1
+    assert "cows.jpg has other words here" in view.in_batch
+    archive = zipfile.ZipFile(list(handlers.download(view.batch, other))[-1].file)
+    assert len(json.loads(archive.read("cows.json"))["settings"]["fixes"]) == 2
+
+
+def test_go_waits_for_the_end_of_a_run(handlers, home, five, monkeypatch):
+    batch = list(handlers.add(None, five[:2]))[-1].batch
+    views = list(run(handlers, batch))
+    assert {view.go.interactive for view in views[:-1]} == {False}
+    assert views[-1].go.interactive is True
+    assert handlers.stopped(views[0].batch).go.interactive is True
+    monkeypatch.setattr("demo.tabs.batch.segmented", None)
+    seen = []
+    with pytest.raises(gr.Error):
+        seen.extend(run(handlers, views[0].batch))
+    assert seen[-1].go.interactive is True, "also after a failure"
+
+
 def test_coarse_boundaries_chosen_by_hand_stay_coarse(handlers, reviewing, home, five):
     batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch, "edges"))[-1].batch
     coarse = stepped(show(reviewing, batch, 0), {"refined": False}, "edges", "prompts", None)
@@ -409,8 +472,8 @@ def test_a_folder_with_known_pictures_and_other_files_is_counted_right(handlers,
     batch = list(handlers.add(None, five[:3]))[-1].batch
     view = list(handlers.add(batch, [*five, str(tmp_path / "notes.txt"), str(tmp_path / "copy.jpg")]))[-1]
     assert [item.file for item in view.batch.items] == [Path(path).name for path in five]
-    said = "5 pictures, 1 cannot be used. 4 of those chosen were there already. 1 is no picture (notes.txt)."
-    assert said in view.news
+    known = "3 of those chosen were there already. copy.jpg is the same picture as cows.jpg."
+    assert f"5 pictures, 1 cannot be used. {known} 1 is no picture (notes.txt)." in view.news
 
 
 LEFT_OUT = {"full": 0, "later": 0, "known": 0, "large": 0, "others": 0, "names": []}

@@ -48,7 +48,7 @@ def archives(service, tmp_path_factory):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("demo.tabs.batch.get_upload_folder", lambda: str(home / refiner))
                 batch = list(handlers.add(None, [str(home / f"{name}.jpg") for name in NAMES]))[-1].batch
-                batch = list(handlers.run(batch, refiner, "prompts", "masks", WORDS, *FIELDS.values()))[-1].batch
+                batch = list(handlers.run(batch, None, refiner, "prompts", "masks", WORDS, *FIELDS.values()))[-1].batch
                 first, second = (item.shown for item in batch.items[:2])
                 other = Refinement(second.run, "sam-nano", "prompts")
                 known = replace(first.fixed(HORSE), others=(replace(second, refinement=other),))
@@ -80,7 +80,7 @@ def filled(handlers, values, batch=None):
 
 def run_again(handlers, batch, values, words=WORDS):
     fields = (values["refiner"], "prompts", values["formats"], words, *FIELDS.values())
-    return list(handlers.run_opened(batch, values["saved"], *fields))[-1].batch
+    return list(handlers.run_opened(batch, None, values["saved"], *fields))[-1].batch
 
 
 @pytest.mark.parametrize("refiner", ["none", "edges"])
@@ -123,7 +123,9 @@ def test_one_result_and_no_result_leave_the_queue(handlers, opener):
     for opened in (None, "anything"):
         view = list(handlers.fill(None, opened))[-1]
         assert view.batch["__type__"] == "update"
-        assert list(handlers.run_opened(None, opened, "none", "prompts", "masks"))[-1].batch["__type__"] == "update"
+        assert (
+            list(handlers.run_opened(None, None, opened, "none", "prompts", "masks"))[-1].batch["__type__"] == "update"
+        )
 
 
 def test_fixes_of_an_opened_batch_are_shown_above_and_outlive_other_words(service, handlers, opener, archives):
@@ -142,10 +144,10 @@ def test_fixes_of_an_opened_batch_are_shown_above_and_outlive_other_words(servic
         assert view.batch.items[0].shown.fixes == (HORSE,)
     taken_back = show(batch, 0).undo()
     assert list(handlers.download(batch, taken_back))[-1].batch.items[0].shown.fixes == ()
-    other = list(handlers.run(batch, "none", "prompts", "masks", "cow; sky", *FIELDS.values()))[-1].batch
+    other = list(handlers.run(batch, None, "none", "prompts", "masks", "cow; sky", *FIELDS.values()))[-1].batch
     assert other.items[0].shown.fixes == ()
     assert "1 fix of 'horse' is kept but not applied" in other.items[0].message
-    back = list(handlers.run(other, "none", "prompts", "masks", WORDS, *FIELDS.values()))[-1].batch
+    back = list(handlers.run(other, None, "none", "prompts", "masks", WORDS, *FIELDS.values()))[-1].batch
     assert back.items[0].shown.fixes == (HORSE,)
 
 
