@@ -123,4 +123,5 @@ def wire(
     reviewed = tab.queue.select(opened, tab.batch, [*places.values()], **QUIET)
     places_read = [shared.run, shared.image, wanted, shown.shown]
     refined = reviewed.success(handlers.refine, places_read, outputs(shown, ChangeView), **QUIET)
+    refined.success(None, None, None, js="() => lab.reviewed()", **PRIVATE)
     return reviewed, refined

@@ -283,6 +283,42 @@
   const unpacked = () => queued() && queued() !== packed;
   document.addEventListener("click", event => { if (event.target.closest("#batch-file")) packed = queued(); }, true);
 
+  // A list that scrolls is a stop of the Tab key of its own; Gradio then leaves a part of it open over its label.
+  document.addEventListener("keydown", event => {
+    if (event.key === "Tab") for (const list of document.querySelectorAll(".options, .option-list")) list.tabIndex = -1;
+  }, true);
+
+  // --- the picture of the queue that is shown above is marked there, and the next one is a button away ---
+
+  let above = null; // its place in the queue, and its picture once it is shown
+  const rowAfter = () => [...document.querySelectorAll("#batch-queue li.done")].find(row => Number(row.dataset.index) > above?.index);
+  lab.mark = () => {
+    for (const row of document.querySelectorAll("#batch-queue li")) {
+      if (Number(row.dataset.index) === above?.index) row.ariaCurrent = "true"; else row.removeAttribute("aria-current");
+    }
+    const next = $("#result .next-in-batch");
+    if (next) next.hidden = !rowAfter();
+  };
+  let shownPicture = null;
+  lab.reviewed = () => setTimeout(() => settle(shownPicture), 300); // no new result if it was shown before
+  const settle = picture => {
+    if (above && above.picture === null) {
+      above.picture = picture;
+      if (above.byKeyboard) $("#result .open-bench").focus({ preventScroll: true }); // else it is 40 stops away
+    }
+    lab.mark();
+  };
+  lab.above = (index, byKeyboard) => { above = { index, picture: null, byKeyboard }; lab.mark(); };
+  document.addEventListener("lab:result", ({ detail }) => {
+    shownPicture = detail.picture;
+    if (above && above.picture !== null && above.picture !== detail.picture) above = null;
+    settle(detail.picture);
+  });
+  document.addEventListener("click", event => { if (event.target.closest("#result .next-in-batch")) rowAfter()?.click(); });
+  document.addEventListener("click", event => { // the archive has the fixes of a picture of the queue
+    if (event.target.closest("#batch-file") && above) downloaded = fixes;
+  }, true);
+
   // --- what would be lost takes a second click. Not `confirm`, which browsers ignore inside another site's page ---
 
   const LOSING = "#delete-mine, #batch-clear";

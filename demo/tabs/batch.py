@@ -74,8 +74,10 @@ element.addEventListener("click", event => {
   const done = event.target.closest("li.done");
   if (!done) return;
   trigger("select", { index: Number(done.dataset.index), value: null });
+  lab.above(Number(done.dataset.index), event.detail === 0 && event.isTrusted);
   lab.show("#result");
 });
+new MutationObserver(lab.mark).observe(element, { childList: true, subtree: true });
 lab.note = () => { if (element.querySelector("li.done")) trigger("apply", {}); };"""
 )
 """Limits of an upload, with room for the headers of its files. A click on a finished picture selects it and scrolls to
@@ -448,7 +450,10 @@ def draw() -> BatchTab:
             refiners, value=NONE, label="Boundaries", filterable=False, min_width=240, elem_id="batch-refiner"
         )
         kinds = [(title, name) for name, title in CHOICES.items()]
-        formats = gr.Dropdown(kinds, value=MASKS, label="Files, besides COCO for all", filterable=False, min_width=240)
+        formats = gr.Dropdown(
+            kinds, value=MASKS, label="Other files in the zip (COCO is always in it)", filterable=False, min_width=240,
+            elem_id="batch-formats",
+        )  # fmt: skip
     with gr.Row():
         go = gr.Button(GO, variant="primary", elem_id="batch-go", scale=3, min_width=140)
         stop = gr.Button("Stop", elem_id="batch-stop", scale=1, min_width=70)

@@ -348,3 +348,40 @@ def test_back_from_a_picture_of_the_batch_leads_to_the_queue(open_page, five):
     expect(page.get_by_role("tab", name="Batch")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#batch-queue li.done")).to_have_count(2)
     expect(page.locator("#status")).to_contain_text("From the batch: cows.jpg")
+
+
+def test_the_picture_above_is_marked_in_the_queue_and_the_next_is_a_button_away(open_page, five):
+    page = open_page(1366, 768)
+    opened(page)
+    page.locator("#batch-files input[type=file]").set_input_files(five[2:])
+    expect(page.locator("#batch-queue img")).to_have_count(3)
+    page.locator("#batch-go").click()
+    expect(page.locator("#batch-queue li.done")).to_have_count(3)
+    rows, following = page.locator("#batch-queue li"), page.locator("#result .next-in-batch")
+    expect(following).to_be_hidden()
+    page.get_by_role("button", name="Show above").first.press("Enter")
+    expect(page.locator("#status")).to_contain_text("From the batch: horses.jpg", timeout=steps.PATIENCE)
+    expect(page.locator("#result .open-bench")).to_be_focused()
+    for index, name in ((1, "kitten.jpg"), (2, "room.jpg")):
+        expect(rows.nth(index - 1)).to_have_attribute("aria-current", "true")
+        following.click()
+        expect(page.locator("#status")).to_contain_text(f"From the batch: {name}", timeout=steps.PATIENCE)
+        expect(rows.nth(index)).to_have_attribute("aria-current", "true")
+    expect(following).to_be_hidden()
+    steps.segment(page, EXAMPLES / "coffee.jpg", "cup; table")
+    expect(page.locator("#batch-queue li[aria-current]")).to_have_count(0)
+
+
+def test_a_list_that_scrolls_closes_when_the_tab_key_leaves_it(open_page):
+    page = open_page(1366, 600)
+    opened(page)
+    field = page.locator("#batch-formats input")
+    field.evaluate("field => scrollBy(0, field.getBoundingClientRect().top - innerHeight / 2)")
+    field.click()
+    options = page.locator("[role=listbox]")
+    expect(options).to_be_visible()
+    scrolls = "list => [list, list.parentElement].some(one => one.scrollHeight > one.clientHeight)"
+    assert options.evaluate(scrolls), "the case of this test"
+    page.keyboard.press("Tab")
+    expect(page.locator("#batch-go")).to_be_focused()
+    expect(options).to_be_hidden()
