@@ -392,6 +392,7 @@
   // The server refuses a whole upload for one file too many, too large or of another kind: these are left out here, and
   // counted. `given` knows the files of the queue, so that a folder can be added again.
   const given = new Set(), key = file => `${file.name}/${file.size}/${file.lastModified}`;
+  const stem = name => name.replace(/\.[^.]*$/, "").toLowerCase();
   let left = "", filling = false, turn = 0;
   const fill = (input, files) => {
     const rows = [...document.querySelectorAll("#batch-queue li")], here = rows.filter(row => !row.matches(".awaited"));
@@ -406,9 +407,13 @@
       else if (bytes + file.size > lab.limits.all) out.later++;
       else { taken.push(file); bytes += file.size; }
     }
+    // Of one name in several folders, the folder tells which is which.
+    const stems = [...shown, ...taken.map(file => file.name)].map(stem), inFolder = file => file.webkitRelativePath.split("/").slice(1);
+    const doubled = file => stems.filter(one => one === stem(file.name)).length > 1 && inFolder(file).length > 1;
+    const named = file => doubled(file) ? new File([file], inFolder(file).join("-"), { type: file.type }) : file;
     left = JSON.stringify({ ...out, names: out.names.slice(0, 3), turn: ++turn }); // else the same twice is no change
     filling = true;
-    if (taken.length) { for (const file of taken) given.add(key(file)); into(input, taken); }
+    if (taken.length) { for (const file of taken) given.add(key(file)); into(input, taken.map(named)); }
     else type("#batch-left", left);
     filling = false;
   };

@@ -385,3 +385,17 @@ def test_a_list_that_scrolls_closes_when_the_tab_key_leaves_it(open_page):
     page.keyboard.press("Tab")
     expect(page.locator("#batch-go")).to_be_focused()
     expect(options).to_be_hidden()
+
+
+def test_pictures_of_one_name_in_several_folders_keep_their_folder(open_page, tmp_path):
+    folder = tmp_path / "customer"
+    for place, name in (("", "cows"), ("spring", "horses"), ("autumn", "kitten")):
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        shutil.copy(EXAMPLES / f"{name}.jpg", folder / place / "dog.jpg")
+    shutil.copy(EXAMPLES / "room.jpg", folder / "autumn" / "room.jpg")
+    page = open_page(1280)
+    opened(page)
+    page.locator("input[webkitdirectory]").set_input_files(folder)
+    names = page.locator("#batch-queue li bdi")
+    expect(names).to_have_count(4)
+    assert sorted(names.all_inner_texts()) == ["autumn-dog.jpg", "dog.jpg", "room.jpg", "spring-dog.jpg"]
