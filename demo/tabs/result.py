@@ -179,6 +179,10 @@ def costs(view: SegmentView) -> str:
         )
         parts = (f"{name} {seconds(took[stage])}" for name, stage in _STAGES)
         stages = " · ".join((picture, *parts))
+    size, full = view.result.size, tuple(settings["original_size"])
+    if settings["preset"] == "auto" and size != full:  # a photograph: all of it would be slow to show
+        here, there = (f"{height} &times; {width}" for height, width in (size, full))
+        stages += f" · areas measured on {here} pixels, in a download on {there}"
     regions = core.errors.counted(int(view.result.patch_clusters.max()) + 1, "region")
     h, w = view.run.key.grid
     return (

@@ -39,7 +39,7 @@ from demo.settings import Settings
 from demo.tabs.clusters import ClustersHandlers
 from demo.tabs.compare import CompareHandlers
 from demo.tabs.model import ModelHandlers
-from demo.tabs.result import SegmentHandlers
+from demo.tabs.result import SegmentHandlers, costs
 from tests.demo.test_page import Click
 from tests.photographs import MEGAPIXELS_12, MEGAPIXELS_50, WORDS, photograph
 
@@ -129,6 +129,15 @@ def test_what_is_kept_of_a_photograph_is_small(service, photo):
     assert max(behind) <= 2 * 3 * pixels, "not behind a view either"
     assert entry.nbytes < 16_000_000
     assert settings.CACHED_FOR_EACH == CACHED_FOR_EACH
+
+
+def test_the_page_says_on_how_many_pixels_areas_are_measured(service, photo):
+    shown = service.segment(photo, SegmentRequest(WORDS))
+    here, there = (f"{height} &times; {width}" for height, width in (SHOWN, MEGAPIXELS_12))
+    assert f"areas measured on {here} pixels, in a download on {there}" in costs(shown)
+    assert "measured" not in costs(service.segment(str(settings.EXAMPLES / "horses.jpg"), SegmentRequest(WORDS)))
+    cropped = service.segment(photo, SegmentRequest(WORDS, preset="paper-224"))
+    assert "measured" not in costs(cropped), "a download has the same size"
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.4])
