@@ -40,7 +40,7 @@ def hidden(classes: Mapping[str, str]) -> str:
         for name, words in classes.items()
     )
     text = "Other classes fit better, or have the vote of their region. Look for one alone, if it is in the picture:"
-    return strip("note", "No pixel left for these", text, buttons)
+    return strip("note", "No pixel left for these words.", text, buttons)
 
 
 def absent(missing: Sequence[str], *, everything_else: bool) -> str:
