@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +19,7 @@ from cliptrase_core.io.geometry import Frame, Size
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.maps import counted, given, made_when_asked, runs
 from cliptrase_core.names import MIN_AREA, OPACITY, fold
+from cliptrase_core.reports import RefineReport
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -372,56 +373,6 @@ def expect_confidence(result: Segmentation) -> None:
     if np.isnan(result.confidence.min()):
         got, remedy = "none: it was not saved", "Save results with npz among the formats, or segment the picture again."
         raise InputError("confidence", expected="a confidence map", got=got, remedy=remedy)
-
-
-@dataclass(frozen=True)
-class ComponentReport:
-    """Report on one component of the coarse result and its mask.
-
-    Attributes:
-        class_name: class of the component.
-        area: area of the coarse component in pixels.
-        point: (x, y) of the point prompt, in pixels of the labels.
-        box: (left, top, right, bottom), in pixels of the labels.
-        predicted_iou: IoU of the mask, as predicted by the model.
-        agreement: IoU of the mask with the coarse component, in [0, 1].
-        accepted: True if the mask was used.
-        reason: reason for not using the mask; empty if it was used.
-    """
-
-    class_name: str
-    area: int
-    point: tuple[int, int]
-    box: tuple[int, int, int, int]
-    predicted_iou: float
-    agreement: float
-    accepted: bool
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class RefineReport:
-    """Changes made by a refinement.
-
-    Attributes:
-        refiner: name of the refiner.
-        mode: mode of the refiner.
-        changed: number of pixels whose class changed.
-        gained: number of pixels gained by each class; classes without any are left out.
-        lost: number of pixels lost by each class; classes without any are left out.
-        components: reports on the components; empty if the refiner does not work by components.
-    """
-
-    refiner: str
-    mode: str
-    changed: int
-    gained: Mapping[str, int]
-    lost: Mapping[str, int]
-    components: tuple[ComponentReport, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
