@@ -375,6 +375,12 @@ def expect_confidence(result: Segmentation) -> None:
         raise InputError("confidence", expected="a confidence map", got=got, remedy=remedy)
 
 
+def expect_no_fixes(result: Segmentation, remedy: str) -> None:
+    """Raise InputError if a person fixed a result: other changes would undo pixels that its settings still list."""
+    if result.settings.get("fixes"):
+        raise InputError("result", expected="one without fixes by hand", got="one with fixes", remedy=remedy)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Refined(Segmentation):
     """Result with refined boundaries.

@@ -16,7 +16,7 @@ from cliptrase_core.names import EDGES, FREE, MODES, NANO_THEN_EDGES, NONE, PROM
 from cliptrase_core.refine import sam_checkpoints
 from cliptrase_core.refine.guided_filter import follow_edges
 from cliptrase_core.refine.report import Pixels, Refiner, Working, expect_frame, expect_result, picture_of, refined
-from cliptrase_core.results import Refined, Segmentation
+from cliptrase_core.results import Refined, Segmentation, expect_no_fixes
 
 if TYPE_CHECKING:
     from cliptrase_core.refine.by_sam import SamRefiner
@@ -35,7 +35,7 @@ def refine(
     checkpoint: str | Path | None = None,
     device: str | None = None,
 ) -> Refined:
-    """Refine the boundaries of a result.
+    """Refine the boundaries of a result. Fixes by hand come after it, because it would undo some of their pixels.
 
     Args:
         result: result of `Segmenter.segment`.
@@ -47,8 +47,8 @@ def refine(
 
     Raises:
         InputError: no result, an unknown name, an option of SAM for another refiner, a picture of another size than
-            the labels, a result that is refined already, or one that was loaded without its arrays, for SAM's modes
-            "prompts" and "regions".
+            the labels, a result that is refined or fixed already, or one that was loaded without its arrays, for SAM's
+            modes "prompts" and "regions".
         WeightsError: the weights of SAM are not available.
     """
     expect_result(result)
@@ -56,6 +56,7 @@ def refine(
     if before != NONE:  # its settings could not repeat both
         got, remedy = f"one that {before} refined", "Refine what segment gave."
         raise InputError("result", expected="one with coarse boundaries", got=got, remedy=remedy)
+    expect_no_fixes(result, "Refine what segment gave, then apply the fixes.")
     if refiner in FREE:
         _expect_nothing(refiner, device=device)
     device = device or ("cpu" if refiner in FREE else device_of(result))

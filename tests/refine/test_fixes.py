@@ -264,6 +264,18 @@ def test_a_refined_result_stays_one_and_its_report_counts_anew():
     assert fixed.settings["refiner"] == "edges"
 
 
+@pytest.mark.parametrize("name", ["none", "edges", "sam-nano"])
+def test_a_fixed_result_is_not_refined_because_that_would_undo_fixes_that_its_settings_list(name):
+    coarse, image = result_with(["wall", "ball"]), painted(disc())
+    stroke_of = [Fix(((0.1, 0.1), (0.9, 0.1)), "ball", radius=0.05)]
+    fixed = apply_fixes(coarse, image, stroke_of)
+    with pytest.raises(InputError, match="result: expected one without fixes by hand, got one with fixes. Refine what"):
+        cc.refine(fixed, image, name)
+    again = apply_fixes(cc.refine(coarse, image, name), image, fixed.settings["fixes"])
+    assert again.settings["refiner"] == name
+    assert again.settings["fixes"] == fixed.settings["fixes"]
+
+
 def test_no_fix_changes_nothing():
     result = result_with(["wall", "ball"])
     assert apply_fixes(result, painted(disc()), []) is result
