@@ -158,7 +158,8 @@ class Segmentation:
         """Return the result with all pixels below a confidence threshold assigned to the background.
 
         The label is that of the background words, or a new last label if there are none. `confidence` still describes
-        the class that was shown before.
+        the class that was shown before. After a larger threshold, a smaller one gives no pixels back, so the larger one
+        stays in the settings.
 
         Args:
             threshold: confidence threshold, 0 to 1; at 0 nothing changes.
@@ -175,7 +176,9 @@ class Segmentation:
         # The label of the background words is the last; a class with that name may have any label.
         label = max(place for place, name in enumerate(names) if is_background(name))
         labels = np.where(self.confidence < threshold, np.int32(label), self.labels)
-        settings = {**self.settings, "threshold": float(threshold)}
+        before: Any = self.settings.get("threshold")  # of a loaded result, any value
+        largest = max(threshold, before) if is_number(before) else threshold
+        settings = {**self.settings, "threshold": float(largest)}
         return dataclasses.replace(self, labels=labels, class_names=names, settings=settings)
 
     @property

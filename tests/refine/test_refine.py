@@ -1,5 +1,6 @@
 """Refinement without a model's weights: components, prompts, acceptance, merging, voting, edges, the contract."""
 
+import dataclasses
 import inspect
 import itertools
 
@@ -421,6 +422,21 @@ def test_refined_above_a_threshold_says_what_really_changed(name, background, th
     assert shown.report.refiner == name
     again = shown.above(threshold)
     assert again.report == shown.report
+
+
+@pytest.mark.parametrize("refined", [False, True])
+def test_a_smaller_threshold_after_a_larger_one_gives_no_pixels_back_and_the_settings_say_so(refined):
+    confidence = np.random.default_rng(0).random((64, 64), np.float32)
+    result = result_of(halves(), ["cat", "background"], confidence)
+    result = cc.refine(result, painted(halves()), "none") if refined else result
+    shown = result.above(0.5)
+    again = shown.above(0.2)
+    assert again.settings["threshold"] == shown.settings["threshold"] == 0.5
+    assert np.array_equal(again.labels, shown.labels)
+    assert shown.above(0.7).settings["threshold"] == 0.7
+    for text in ("x", None, True, [1]):
+        loaded = dataclasses.replace(result, settings={**result.settings, "threshold": text})
+        assert loaded.above(0.2).settings["threshold"] == 0.2
 
 
 def test_edges_end_when_they_are_told_to():
