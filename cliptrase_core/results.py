@@ -165,12 +165,14 @@ class Segmentation:
             threshold: confidence threshold, 0 to 1; at 0 nothing changes.
 
         Raises:
-            InputError: a threshold out of range, or a result that was saved without its confidence.
+            InputError: a threshold out of range, a result with fixes by hand, whose pixels have the confidence of
+                another class, or a result that was saved without its confidence.
         """
         if not is_number(threshold) or not 0 <= threshold <= 1:
             raise InputError("threshold", expected="0 to 1", got=repr(threshold), remedy="0 changes nothing.")
         if threshold == 0:
             return self
+        expect_no_fixes(self, "Set the threshold first, then apply the fixes.")
         expect_confidence(self)
         names = self.class_names if any(map(is_background, self.class_names)) else (*self.class_names, BACKGROUND)
         # The label of the background words is the last; a class with that name may have any label.

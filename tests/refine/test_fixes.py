@@ -276,6 +276,18 @@ def test_a_fixed_result_is_not_refined_because_that_would_undo_fixes_that_its_se
     assert again.settings["fixes"] == fixed.settings["fixes"]
 
 
+@pytest.mark.parametrize("refiner", [None, "edges"])
+def test_a_threshold_takes_no_fixed_pixels_away_by_the_confidence_of_another_class(refiner):
+    result, image = result_with(["wall", "ball"]), painted(disc())
+    result = result if refiner is None else cc.refine(result, image, refiner)
+    stroke_of = [Fix(((0.1, 0.1), (0.9, 0.1)), "ball", radius=0.05)]
+    fixed = apply_fixes(result, image, stroke_of)
+    with pytest.raises(InputError, match="one without fixes by hand, got one with fixes. Set the threshold first"):
+        fixed.above(0.5)
+    assert fixed.above(0) is fixed or np.array_equal(fixed.above(0).labels, fixed.labels)
+    assert apply_fixes(result.above(0.5), image, stroke_of).settings["threshold"] == 0.5
+
+
 def test_no_fix_changes_nothing():
     result = result_with(["wall", "ball"])
     assert apply_fixes(result, painted(disc()), []) is result
