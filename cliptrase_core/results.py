@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cliptrase_core.canvas import covers_picture, picture_for
+from cliptrase_core.canvas import UNKNOWN, InputTrace, covers_picture, picture_for
 from cliptrase_core.errors import InputError, is_number
 from cliptrase_core.io.geometry import Frame, Size
 from cliptrase_core.io.image import ImageInput
@@ -123,6 +123,8 @@ class Segmentation:
         model_input: (H, W, 3) uint8, model input, of the same area as the labels; None if unknown. A result does not
             store the picture at full size: methods that show it take it as an argument.
         name: file name of the picture, without folders; empty if it has none.
+        input_trace: digest and thumbnail of the model input in the JSON of a loaded result, by which another picture
+            is found out.
     """
 
     labels: npt.NDArray[np.int32]
@@ -136,6 +138,7 @@ class Segmentation:
     notes: tuple[str, ...] = ()
     model_input: npt.NDArray[np.uint8] | None = None
     name: str = ""
+    input_trace: InputTrace = UNKNOWN
 
     def __post_init__(self) -> None:
         """Check that maps agree in size and labels stay within the names."""
@@ -234,7 +237,7 @@ class Segmentation:
             InputError: no usable picture, one of another size, or another picture than the model input.
         """
         if image is not None:
-            return picture_for(image, self.size, self.settings, self.model_input, self.name)
+            return picture_for(image, self.size, self.settings, self.model_input, self.name, self.input_trace)
         if self.model_input is None:
             return np.full((*self.size, 3), 127, np.uint8)
         return np.asarray(Image.fromarray(self.model_input).resize(self.size[::-1], Image.Resampling.BILINEAR))

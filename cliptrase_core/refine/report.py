@@ -54,6 +54,7 @@ def refined(
         notes=result.notes,
         model_input=result.model_input,
         name=result.name,
+        input_trace=result.input_trace,
         report=report,
         coarse=result.labels,
     )
