@@ -1,8 +1,12 @@
 """Refinement without a model's weights: components, prompts, acceptance, merging, voting, edges, the contract."""
 
+import copy
 import dataclasses
 import inspect
 import itertools
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor
 
 import cv2
 import numpy as np
@@ -422,6 +426,15 @@ def test_refined_above_a_threshold_says_what_really_changed(name, background, th
     assert shown.report.refiner == name
     again = shown.above(threshold)
     assert again.report == shown.report
+
+
+def test_the_callable_package_goes_to_another_process():
+    assert pickle.loads(pickle.dumps(cc.refine)) is cc.refine
+    assert copy.copy(cc.refine) is copy.deepcopy(cc.refine) is cc.refine
+    result, image = result_of(halves()), painted(halves(at=38))
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        there = pool.submit(cc.refine, result, image, "edges").result(timeout=120)
+    assert np.array_equal(there.labels, cc.refine(result, image, "edges").labels)
 
 
 @pytest.mark.parametrize("refined", [False, True])
