@@ -433,6 +433,15 @@ def test_saved_fixes_are_applied_again_as_they_are(tmp_path):
         assert np.array_equal(apply_fixes(result, image, again).labels, fixed.labels)
 
 
+def test_read_fixes_returns_a_fix_as_it_is():
+    fixes = [Fix(((0.25, 0.5),), "class 1", radius=0.1), Fix(((0.8, 0.5),), "class 0", sam="sam-nano")]
+    mixed = read_fixes([fixes[0], fixes[1].as_dict()])
+    assert mixed == tuple(fixes)
+    assert mixed[0] is fixes[0]
+    with pytest.raises(InputError, match=f"fixes: expected at most {MOST_FIXES}"):
+        read_fixes(fixes[:1] * (MOST_FIXES + 1))
+
+
 @pytest.mark.parametrize("fixes", [None, 3, "fix", Fix(((0.5, 0.5),), radius=0.1), {"tool": "brush"}])
 def test_what_is_no_list_of_fixes_is_refused(fixes):
     with pytest.raises(InputError, match="fixes: expected a list of Fix, or of saved fixes, got .* into a list"):
