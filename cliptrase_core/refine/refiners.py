@@ -34,6 +34,7 @@ def refine(
     mode: str | None = None,
     checkpoint: str | Path | None = None,
     device: str | None = None,
+    step: Progress = quietly,
 ) -> Refined:
     """Refine the boundaries of a result. Fixes by hand come after it, because it would undo some of their pixels.
 
@@ -44,6 +45,7 @@ def refine(
         mode: one of `MODES`, for SAM only; None means "prompts".
         checkpoint: weights of SAM; None uses the repository, the hub's cache or the hub.
         device: device of SAM, for SAM only; None uses that of the result if torch has it here, else the CPU.
+        step: progress callback (share in [0, 1], text); an exception that it raises ends the work.
 
     Raises:
         InputError: no result, an unknown name, an option of SAM for another refiner, a picture of another size than
@@ -60,7 +62,8 @@ def refine(
     if refiner in FREE:
         _expect_nothing(refiner, device=device)
     device = device or ("cpu" if refiner in FREE else device_of(result))
-    return load_refiner(refiner, mode=mode, checkpoint=checkpoint, device=device)(result, picture_of(result, image))
+    loaded = load_refiner(refiner, mode=mode, checkpoint=checkpoint, device=device)
+    return loaded(result, picture_of(result, image), step=step)
 
 
 def load_refiner(

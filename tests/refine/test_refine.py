@@ -465,6 +465,23 @@ def test_edges_end_when_they_are_told_to():
     assert told == [0.0, 0.25, 0.5]
 
 
+@pytest.mark.parametrize("name", ["edges", "sam-nano", "sam-nano+edges"])
+def test_refine_tells_its_progress_and_ends_when_it_is_told_to(name):
+    told = []
+    result, image = result_of(halves()), painted(halves())
+    cc.refine(result, image, name, step=lambda share, text: told.append((share, text)))
+    assert [share for share, _ in told] == sorted(share for share, _ in told)
+    assert all(0 <= share <= 1 and isinstance(text, str) for share, text in told)
+    assert len(told) > 1
+
+    def stop(share, text):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cc.refine(result, image, name, step=stop)
+    cc.refine(result, image, "none", step=stop)  # nothing to do
+
+
 def test_merging_ends_when_it_is_told_to():
     def stop(share, text):
         raise KeyboardInterrupt
