@@ -216,6 +216,17 @@ def test_another_picture_of_the_same_size_is_refused(segmenter, result, photo, t
             assert made.overlay(edited).shape == (*made.size, 3)
 
 
+@pytest.mark.parametrize("formats", ["json", "json,npz"])
+def test_a_refined_result_is_read_as_a_plain_one_and_the_documentation_says_so(refined, photo, tmp_path, formats):
+    files = refined.save(tmp_path, photo, formats=formats)
+    loaded = cc.load_result(files.json)
+    assert type(loaded) is cc.Segmentation
+    assert np.array_equal(loaded.labels, refined.labels)
+    assert loaded.settings["refiner"] == "edges"
+    assert json.loads(files.json.read_text(encoding="utf-8"))["refinement"]["changed"] == refined.report.changed
+    assert "A refined result is read as a plain `Segmentation`" in cc.load_result.__doc__
+
+
 @pytest.mark.parametrize("preset", ["auto", "paper-224"])
 @pytest.mark.parametrize("formats", ["json", "json,npz"])
 def test_a_loaded_result_takes_copies_of_its_picture_and_no_other(segmenter, tmp_path, preset, formats):

@@ -36,6 +36,9 @@ def load_result(json_path: str | os.PathLike[str]) -> Segmentation:
     Labels, names, settings and notes are in the JSON. Regions, patch clusters and confidence are in the .npz. If that
     was not written or no longer exists, regions and clusters are -1, confidence is NaN, and a note is added.
 
+    A refined result is read as a plain `Segmentation` with the refined labels. Its report stays in the JSON, as
+    `refinement`; its coarse labels are not saved.
+
     The model input is not saved. The JSON has its digest, `input_sha256`, and its greys at 16 x 16 in base64,
     `input_thumbnail`, by which another picture is refused; results of older versions have no thumbnail.
 
