@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -19,9 +20,43 @@ Pixels = npt.NDArray[np.uint8]
 ALIKE = 0.8
 """Correlation of greys above which two pictures show the same: an edited copy has more, another photograph less."""
 
+ALIKE_SMALL = 0.9
+"""The same for thumbnails, which lack the details in which photographs differ."""
+FLAT, FLAT_SMALL = 1, 3
+"""Deviation of greys, 0 to 255, up to which a picture or thumbnail is flat; there, JPEG changes the correlation."""
+SIDE = 16
+"""Sides of a thumbnail in pixels, of a picture of any shape."""
+
+
+@dataclass(frozen=True)
+class InputTrace:
+    """Trace of a model input in the JSON of a result: enough to tell its picture from others.
+
+    Attributes:
+        sha256: SHA-256 of its pixels; empty if unknown.
+        thumbnail: its greys at 16 x 16, row after row, 256 bytes; empty if unknown.
+    """
+
+    sha256: str = ""
+    thumbnail: bytes = b""
+
+
+UNKNOWN = InputTrace()
+
+
+def thumbnail_of(pixels: Pixels) -> bytes:
+    """Return the greys of a picture (H, W, 3) at 16 x 16, for `InputTrace`."""
+    small = cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return bytes(np.rint(small.mean(axis=2)).astype(np.uint8).ravel())
+
 
 def picture_for(
-    image: ImageInput, size: Size, settings: Mapping[str, Any], own: Pixels | None, own_name: str
+    image: ImageInput,
+    size: Size,
+    settings: Mapping[str, Any],
+    own: Pixels | None,
+    own_name: str,
+    trace: InputTrace = UNKNOWN,
 ) -> Pixels:
     """Return a given picture in the frame of a result's labels, (H, W, 3).
 
@@ -31,6 +66,7 @@ def picture_for(
         settings: settings of the result.
         own: model input of the result, None if it is unknown.
         own_name: file name of the result's picture; empty if it has none.
+        trace: trace of the model input, which takes the place of an unknown one.
 
     Raises:
         InputError: no usable picture, one of another size, or another picture.
@@ -46,6 +82,9 @@ def picture_for(
     if own is not None:
         _expect_alike(shown, file_name(image), own, own_name)
         shown = np.array(own) if whole else shown  # exactly what was cropped
+    elif trace.thumbnail:
+        thumbnail = np.frombuffer(trace.thumbnail, np.uint8).reshape(SIDE, SIDE, 1)
+        _expect_alike(shown, file_name(image), thumbnail, own_name)
     return shown if shown.shape[:2] == size else _resized(shown, size)
 
 
@@ -96,7 +135,7 @@ def _expect_alike(shown: Pixels, name: str, own: Pixels, own_name: str) -> None:
     Args:
         shown: (H, W, 3) of the same area as the labels.
         name: file name of the picture; empty if it has none.
-        own: model input of the result, (h, w, 3).
+        own: model input of the result, (h, w, 3), or its thumbnail, (16, 16, 1).
         own_name: file name of the result's picture; empty if it has none.
     """
     if not _are_alike(shown, own):
@@ -108,9 +147,10 @@ def _expect_alike(shown: Pixels, name: str, own: Pixels, own_name: str) -> None:
 
 def _are_alike(shown: Pixels, own: Pixels) -> bool:
     """Return whether the greys of two pictures correlate; pictures of one grey are like all others."""
+    alike, flat = (ALIKE, FLAT) if own.shape[2] == 3 else (ALIKE_SMALL, FLAT_SMALL)
     for way in (cv2.INTER_LINEAR, cv2.INTER_AREA):  # first samples, which take no time and suffice for most pictures
         small = cv2.resize(shown, own.shape[1::-1], interpolation=way)
         greys = [pixels.mean(axis=2).ravel() for pixels in (small, own)]
-        if min(map(np.std, greys)) <= 1 or np.corrcoef(*greys)[0, 1] >= ALIKE:
+        if min(map(np.std, greys)) <= flat or np.corrcoef(*greys)[0, 1] >= alike:
             return True
     return False

@@ -51,6 +51,12 @@ def is_whole(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
+def is_truth(value: object) -> bool:
+    """Return whether a value is True or False, of Python or NumPy."""
+    of_numpy = str(getattr(value, "dtype", "")) == "bool" and getattr(value, "shape", None) == ()
+    return of_numpy or isinstance(value, bool)
+
+
 def one_line(text: object) -> str:
     """Return a message without line breaks."""
     return " ".join(str(text).split())

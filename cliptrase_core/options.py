@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any, TypedDict, TypeVar, get_args
 
-from cliptrase_core.errors import InputError, is_number
+from cliptrase_core.errors import InputError, is_number, is_truth
 from cliptrase_core.methods.registry import COLDEST, METHODS, RESIDUALS, Method, method_by_name, with_residual
 from cliptrase_core.presets import PRESETS, PositionResize
 
@@ -110,8 +110,7 @@ def _text(value: Any) -> str | None:
 
 
 def _truth(value: Any) -> bool | None:
-    single = str(getattr(value, "dtype", "")) == "bool" and value.shape == ()  # of NumPy
-    return bool(value) if single or isinstance(value, bool) else None
+    return bool(value) if is_truth(value) else None
 
 
 def _number(value: Any) -> float | None:

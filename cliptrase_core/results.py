@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cliptrase_core.canvas import covers_picture, picture_for
+from cliptrase_core.canvas import UNKNOWN, InputTrace, covers_picture, picture_for
 from cliptrase_core.errors import InputError, is_number
 from cliptrase_core.io.geometry import Frame, Size
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.maps import counted, given, made_when_asked, runs
 from cliptrase_core.names import MIN_AREA, OPACITY, fold
+from cliptrase_core.reports import RefineReport
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,6 +123,8 @@ class Segmentation:
         model_input: (H, W, 3) uint8, model input, of the same area as the labels; None if unknown. A result does not
             store the picture at full size: methods that show it take it as an argument.
         name: file name of the picture, without folders; empty if it has none.
+        input_trace: digest and thumbnail of the model input in the JSON of a loaded result, by which another picture
+            is found out.
     """
 
     labels: npt.NDArray[np.int32]
@@ -135,6 +138,7 @@ class Segmentation:
     notes: tuple[str, ...] = ()
     model_input: npt.NDArray[np.uint8] | None = None
     name: str = ""
+    input_trace: InputTrace = UNKNOWN
 
     def __post_init__(self) -> None:
         """Check that maps agree in size and labels stay within the names."""
@@ -157,24 +161,29 @@ class Segmentation:
         """Return the result with all pixels below a confidence threshold assigned to the background.
 
         The label is that of the background words, or a new last label if there are none. `confidence` still describes
-        the class that was shown before.
+        the class that was shown before. After a larger threshold, a smaller one gives no pixels back, so the larger one
+        stays in the settings.
 
         Args:
             threshold: confidence threshold, 0 to 1; at 0 nothing changes.
 
         Raises:
-            InputError: a threshold out of range, or a result that was saved without its confidence.
+            InputError: a threshold out of range, a result with fixes by hand, whose pixels have the confidence of
+                another class, or a result that was saved without its confidence.
         """
         if not is_number(threshold) or not 0 <= threshold <= 1:
             raise InputError("threshold", expected="0 to 1", got=repr(threshold), remedy="0 changes nothing.")
         if threshold == 0:
             return self
+        expect_no_fixes(self, "Set the threshold first, then apply the fixes.")
         expect_confidence(self)
         names = self.class_names if any(map(is_background, self.class_names)) else (*self.class_names, BACKGROUND)
         # The label of the background words is the last; a class with that name may have any label.
         label = max(place for place, name in enumerate(names) if is_background(name))
         labels = np.where(self.confidence < threshold, np.int32(label), self.labels)
-        settings = {**self.settings, "threshold": float(threshold)}
+        before: Any = self.settings.get("threshold")  # of a loaded result, any value
+        largest = max(threshold, before) if is_number(before) else threshold
+        settings = {**self.settings, "threshold": float(largest)}
         return dataclasses.replace(self, labels=labels, class_names=names, settings=settings)
 
     @property
@@ -228,7 +237,7 @@ class Segmentation:
             InputError: no usable picture, one of another size, or another picture than the model input.
         """
         if image is not None:
-            return picture_for(image, self.size, self.settings, self.model_input, self.name)
+            return picture_for(image, self.size, self.settings, self.model_input, self.name, self.input_trace)
         if self.model_input is None:
             return np.full((*self.size, 3), 127, np.uint8)
         return np.asarray(Image.fromarray(self.model_input).resize(self.size[::-1], Image.Resampling.BILINEAR))
@@ -374,54 +383,10 @@ def expect_confidence(result: Segmentation) -> None:
         raise InputError("confidence", expected="a confidence map", got=got, remedy=remedy)
 
 
-@dataclass(frozen=True)
-class ComponentReport:
-    """Report on one component of the coarse result and its mask.
-
-    Attributes:
-        class_name: class of the component.
-        area: area of the coarse component in pixels.
-        point: (x, y) of the point prompt, in pixels of the labels.
-        box: (left, top, right, bottom), in pixels of the labels.
-        predicted_iou: IoU of the mask, as predicted by the model.
-        agreement: IoU of the mask with the coarse component, in [0, 1].
-        accepted: True if the mask was used.
-        reason: reason for not using the mask; empty if it was used.
-    """
-
-    class_name: str
-    area: int
-    point: tuple[int, int]
-    box: tuple[int, int, int, int]
-    predicted_iou: float
-    agreement: float
-    accepted: bool
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class RefineReport:
-    """Changes made by a refinement.
-
-    Attributes:
-        refiner: name of the refiner.
-        mode: mode of the refiner.
-        changed: number of pixels whose class changed.
-        gained: number of pixels gained by each class; classes without any are left out.
-        lost: number of pixels lost by each class; classes without any are left out.
-        components: reports on the components; empty if the refiner does not work by components.
-    """
-
-    refiner: str
-    mode: str
-    changed: int
-    gained: Mapping[str, int]
-    lost: Mapping[str, int]
-    components: tuple[ComponentReport, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-        return asdict(self)
+def expect_no_fixes(result: Segmentation, remedy: str) -> None:
+    """Raise InputError if a person fixed a result: other changes would undo pixels that its settings still list."""
+    if result.settings.get("fixes"):
+        raise InputError("result", expected="one without fixes by hand", got="one with fixes", remedy=remedy)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

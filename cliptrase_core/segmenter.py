@@ -193,7 +193,7 @@ class Segmenter:
             encoding: encoding from `encode` of the same segmenter.
             vocabulary: "cat, kitten; dog | background: wall, floor", a data set's name, a list such as
                 ["cat, kitten", "dog"], names with their synonyms, or a parsed vocabulary.
-            text_features: (P, D), instead of a vocabulary: skips the text tower; rows are used unchanged.
+            text_features: (P, D), instead of a vocabulary: skips the text tower; rows of unit length, used unchanged.
             class_names: with `text_features`: names of its first rows; further rows are background words.
             size: (H, W) of the labels of the same area, for instance the size on a screen; None uses that of the frame,
                 `encoding.frame.labels`.

@@ -30,7 +30,10 @@ def test_a_notebook_is_small_and_stores_no_outputs(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_every_cell_of_a_notebook_runs(path, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     names = {"__name__": "__main__"}
     for cell in cells(path):
         exec("".join(cell["source"]), names)
@@ -40,6 +43,7 @@ def test_every_cell_of_a_notebook_runs(path, tmp_path, monkeypatch):
     assert names["result"].labels[321, 652] == names["result"].class_names.index("cat")
     before, after = (part[names["patch"]] for part in names["maps"].patch_maps(*names["patch"]))
     assert after > before
-    written = {file.name for file in tmp_path.rglob("*") if file.is_file()}
-    assert {"kitten.pdf", "kitten.figure.png", "kitten.json", "kitten.labels.png"} <= written
-    assert cc.read_image(tmp_path / "kitten.figure.png").shape[1] > 1000
+    written = {file.name: file for file in tmp_path.rglob("*") if file.is_file()}
+    assert {"kitten.pdf", "kitten.figure.png", "kitten.json", "kitten.labels.png"} <= set(written)
+    assert cc.read_image(written["kitten.figure.png"]).shape[1] > 1000
+    assert not [*Path().iterdir()], "run in docs, it would leave files in the working tree"

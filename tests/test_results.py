@@ -14,6 +14,7 @@ import cliptrase_core as cc
 from cliptrase_core.errors import InputError
 from cliptrase_core.viz.overlay import overlay
 
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 WORDS = "cat; dog; cow | background: wall, floor"
 
 
@@ -213,6 +214,82 @@ def test_another_picture_of_the_same_size_is_refused(segmenter, result, photo, t
         grey = np.repeat(pixels.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
         for edited in (pixels // 2, 255 - (255 - pixels) // 2, grey, np.full_like(pixels, 99)):
             assert made.overlay(edited).shape == (*made.size, 3)
+
+
+@pytest.mark.parametrize("formats", ["json", "json,npz"])
+def test_a_refined_result_is_read_as_a_plain_one_and_the_documentation_says_so(refined, photo, tmp_path, formats):
+    files = refined.save(tmp_path, photo, formats=formats)
+    loaded = cc.load_result(files.json)
+    assert type(loaded) is cc.Segmentation
+    assert np.array_equal(loaded.labels, refined.labels)
+    assert loaded.settings["refiner"] == "edges"
+    assert json.loads(files.json.read_text(encoding="utf-8"))["refinement"]["changed"] == refined.report.changed
+    assert "A refined result is read as a plain `Segmentation`" in cc.load_result.__doc__
+
+
+@pytest.mark.parametrize("preset", ["auto", "paper-224"])
+@pytest.mark.parametrize("formats", ["json", "json,npz"])
+def test_a_loaded_result_takes_copies_of_its_picture_and_no_other(segmenter, tmp_path, preset, formats):
+    made, photos = [], [EXAMPLES / f"{name}.jpg" for name in ("horses", "colosseum", "palace")]
+    pixels = [np.asarray(Image.open(path).convert("RGB").resize((320, 240))) for path in photos]
+    for place, picture in enumerate(pixels):
+        result = segmenter.segment(segmenter.encode(picture, preset), "horse; sky; house")
+        made.append(cc.load_result(result.save(tmp_path, stem=f"a{place}", formats=formats).json))
+    for place, loaded in enumerate(made):
+        again = cc.load_result(loaded.save(tmp_path / "again", stem="a", formats=formats).json)
+        assert again.input_trace == loaded.input_trace
+        assert len(again.input_trace.sha256) == 64
+        for own in (loaded, again):
+            for other in {*range(3)} - {place}:
+                with pytest.raises(InputError, match="picture: expected .*, got another picture"):
+                    own.overlay(pixels[other])
+                with pytest.raises(InputError, match="got another picture"):
+                    cc.refine.apply_fixes(own, pixels[other], [cc.refine.Fix(((0.5, 0.5),), "sky", radius=0.1)])
+            for quality in (90, 20):
+                Image.fromarray(pixels[place]).save(tmp_path / "copy.jpg", quality=quality)
+                assert own.overlay(tmp_path / "copy.jpg").shape == (*own.size, 3)
+            for edited in (pixels[place] // 2, 255 - (255 - pixels[place]) // 2):
+                assert own.overlay(edited).shape == (*own.size, 3)
+    with pytest.raises(InputError, match="got another picture"):
+        cc.export(made[:2], tmp_path / "out", ["yolo"], images=[pixels[1], pixels[0]])
+    swapped = cc.refine(made[0], pixels[0], "none")
+    with pytest.raises(InputError, match="got another picture"):
+        swapped.overlay(pixels[1])
+
+
+def test_a_loaded_result_at_the_size_of_its_labels_takes_the_resized_picture(segmenter, tmp_path):
+    path = EXAMPLES / "cows.jpg"
+    result = segmenter.segment(segmenter.encode(path), "cow; grass", size=(60, 80))
+    loaded = cc.load_result(result.save(tmp_path, path).json)
+    own, other = (np.asarray(Image.open(EXAMPLES / name).convert("RGB").resize((80, 60))) for name in
+                  ("cows.jpg", "room.jpg"))  # fmt: skip
+    assert loaded.overlay(own).shape == loaded.overlay(path).shape == (60, 80, 3)
+    with pytest.raises(InputError, match="expected the file of 'cows.jpg', got another picture"):
+        loaded.overlay(other)
+
+
+def test_a_loaded_result_of_a_flat_picture_takes_its_copies(segmenter, tmp_path):
+    ramp = np.repeat(np.linspace(120, 128, 320).astype(np.uint8)[None, :, None], 240, 0).repeat(3, 2)
+    for place, pixels in enumerate((np.zeros_like(ramp), np.full_like(ramp, 127), ramp)):
+        result = segmenter.segment(segmenter.encode(pixels), "sky; wall")
+        loaded = cc.load_result(result.save(tmp_path, stem=f"a{place}").json)
+        Image.fromarray(pixels).save(tmp_path / "copy.jpg", quality=20)
+        assert loaded.overlay(tmp_path / "copy.jpg").shape == loaded.overlay(pixels).shape == ramp.shape
+
+
+def test_a_result_without_a_thumbnail_is_read_and_one_with_another_text_is_refused(segmenter, photo, tmp_path):
+    files = segmenter.segment(segmenter.encode(photo), WORDS).save(tmp_path, formats="json")
+    record = json.loads(files.json.read_text(encoding="utf-8"))
+    assert len(record["input_thumbnail"]) < 400
+    older = {key: value for key, value in record.items() if key not in ("input_thumbnail", "input_sha256")}
+    files.json.write_text(json.dumps(older), encoding="utf-8")
+    assert cc.load_result(files.json).overlay(cc.read_image(photo)[::-1]).shape == (48, 64, 3)
+    assert "input_sha256" not in cc.load_result(files.json).save(tmp_path / "again").json.read_text(encoding="utf-8")
+    for key in ("input_thumbnail", "input_sha256"):
+        for wrong in ("AAAA", "猫", "%%", 3, [1], {"a": 1}, True):
+            files.json.write_text(json.dumps({**record, key: wrong}), encoding="utf-8")
+            with pytest.raises(InputError, match="saved result: expected a .json that this program wrote"):
+                cc.load_result(files.json)
 
 
 def test_polygons_by_class(result):

@@ -38,6 +38,12 @@ def text_rows(count=4, seed=1):
     return rows / rows.norm(dim=-1, keepdim=True)
 
 
+def with_zeros(row):
+    rows = text_rows()
+    rows[row] = 0
+    return rows
+
+
 def test_encoding_equals_the_equations_as_loops_in_float64(picture):
     model = tiny_clip(dtype=torch.float64)
     segmenter = Segmenter.from_open_clip(model)
@@ -339,17 +345,54 @@ def test_encoding_of_another_model_is_refused(segmenter, picture):
         ({"vocabulary": "cat", "templates": "x"}, "templates: expected one of"),
         ({"vocabulary": "cat", "text_features": text_rows(), "class_names": NAMES}, "got both"),
         ({"vocabulary": "cat", "class_names": ["cat"]}, "a vocabulary with class_names"),
-        ({"text_features": text_rows()}, "text_features: expected finite rows of width 16"),
-        ({"text_features": text_rows(), "class_names": ["a"] * 4}, "distinct class_names"),
-        ({"text_features": text_rows(), "class_names": [*NAMES, "five"]}, "at most as many"),
-        ({"text_features": text_rows()[:, :8], "class_names": NAMES}, "width 16"),
-        ({"text_features": text_rows() * float("nan"), "class_names": NAMES}, "with NaN or infinity"),
+        ({"text_features": text_rows()}, "class_names: expected a list of names, got none. Give a name for each class"),
+        (
+            {"text_features": text_rows(), "class_names": ["a"] * 4},
+            "class_names: expected distinct names, got 'a' 4 times",
+        ),
+        (
+            {"text_features": text_rows(), "class_names": list("abcde")},
+            "class_names: .* one for each row, got 5 for 4 rows",
+        ),
+        ({"text_features": text_rows()[:1], "class_names": list("ab")}, "class_names: .*, got 2 for 1 row. "),
+        ({"text_features": text_rows(), "class_names": []}, "class_names: expected at least one name .*, got 0 for 4"),
+        (
+            {"text_features": text_rows()[:, :8], "class_names": NAMES},
+            "features: expected rows of width 16, got width 8",
+        ),
+        ({"text_features": text_rows()[0], "class_names": NAMES}, r"one or more rows of width 16, got shape \(16,\)"),
+        (
+            {"text_features": text_rows()[:0], "class_names": NAMES},
+            r"one or more rows of width 16, got shape \(0, 16\)",
+        ),
+        (
+            {"text_features": text_rows() * float("nan"), "class_names": NAMES},
+            "finite numbers, got NaN or infinity in row 0",
+        ),
+        ({"text_features": with_zeros(2), "class_names": NAMES}, "rows with a direction, got only zeros in row 2"),
+        ({"text_features": text_rows() > 0, "class_names": NAMES}, "an array of real numbers, got bool"),
+        ({"text_features": text_rows() + 1j, "class_names": NAMES}, "an array of real numbers, got complex64"),
+        ({"text_features": text_rows().numpy() > 0, "class_names": NAMES}, "an array of real numbers, got bool"),
         ({"text_features": text_rows() * 1e38, "class_names": NAMES}, "scores: expected finite numbers"),
-        ({"text_features": text_rows(), "class_names": "abcd"}, "distinct class_names"),
-        ({"text_features": text_rows(), "class_names": [1, 2]}, "distinct class_names"),
-        ({"text_features": text_rows(), "class_names": ["a", "a"]}, "and 2 repeated or unusable names"),
+        (
+            {"text_features": text_rows(), "class_names": "abcd"},
+            "class_names: expected a list of names, got str 'abcd'",
+        ),
+        (
+            {"text_features": text_rows(), "class_names": [1, 2]},
+            "class_names: expected texts that are not empty, got 1",
+        ),
+        (
+            {"text_features": text_rows(), "class_names": ["a", ""]},
+            "class_names: expected texts that are not empty, got ''",
+        ),
+        ({"text_features": text_rows(), "class_names": 3}, "class_names: expected a list of names, got int 3"),
+        (
+            {"text_features": text_rows(), "class_names": ["a", "a"]},
+            "class_names: expected distinct names, got 'a' 2 times",
+        ),
         ({"text_features": text_rows(), "class_names": ["a", "Background"]}, "beside background words"),
-        ({"text_features": "rows", "class_names": NAMES}, "finite rows"),
+        ({"text_features": "rows", "class_names": NAMES}, "text_features: expected an array of real numbers, got str"),
     ],
 )
 def test_wrong_settings_are_named(segmenter, picture, settings, message):

@@ -5,6 +5,7 @@ et al., Segment Anything, ICCV 2023), with prompts for every component of the co
 picture. `sam-nano+edges` runs both, one after the other. `apply_fixes` applies clicks, boxes and strokes of a person.
 """
 
+import importlib
 import inspect
 import sys
 from types import ModuleType
@@ -14,7 +15,8 @@ from cliptrase_core.names import FREE, MODES, NONE, REFINERS, SAMS
 from cliptrase_core.refine.fixes import Fix, apply_fixes, class_at, read_fixes
 from cliptrase_core.refine.refiners import is_available, load_refiner, refine
 from cliptrase_core.refine.report import Refiner
-from cliptrase_core.results import ComponentReport, Refined, RefineReport
+from cliptrase_core.reports import ComponentReport, RefineReport
+from cliptrase_core.results import Refined
 
 __all__ = [
     "FREE",
@@ -46,6 +48,11 @@ class _Callable(_Module):
     """Callable package, for `cc.refine(...)`: package and function share a name, which Python binds to the package."""
 
     __call__ = staticmethod(refine)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how to import it: a module is not pickled, but an executor of processes gets `refine` that way."""
+        return importlib.import_module, (__name__,)
+
     if TYPE_CHECKING:  # a checker takes the package for an object of this class; a test compares with `__all__`
         FREE, MODES, NONE, REFINERS, SAMS = FREE, MODES, NONE, REFINERS, SAMS
         ComponentReport, Fix, RefineReport = ComponentReport, Fix, RefineReport

@@ -22,7 +22,8 @@ from cliptrase_core.names import EVERYTHING, REGIONS
 from cliptrase_core.refine.prompting import Answers, agreement, cover_of, full_size, merge, prompts_of, reports, split
 from cliptrase_core.refine.report import Pixels, Refiner, Working, expect_frame, refined
 from cliptrase_core.refine.sam import Embedding, Sam
-from cliptrase_core.results import ComponentReport, Refined, Segmentation, expect_confidence
+from cliptrase_core.reports import ComponentReport
+from cliptrase_core.results import Refined, Segmentation, expect_confidence
 
 WORKING_SIDE = 1024  # longest side at which components are extracted: they come from patches, without finer detail
 AT_ONCE = 64  # prompts for each decoder call

@@ -116,7 +116,7 @@ def read_fixes(entries: Any) -> tuple[Fix, ...]:
     """Read fixes from JSON values, as stored in the settings of a saved result.
 
     Args:
-        entries: list of values from `Fix.as_dict`.
+        entries: list of values from `Fix.as_dict`; a `Fix` is returned as it is.
 
     Raises:
         InputError: other values, or more than `MOST_FIXES`.
@@ -136,10 +136,12 @@ def _listed(fixes: Any) -> tuple[Fix, ...]:
         got, remedy = type(fixes).__name__, "Put a single fix into a list."
         _refuse("fixes", "a list of Fix, or of saved fixes", got, remedy)
     first = itertools.islice(fixes, MOST_FIXES + 1)  # more are refused
-    return tuple(one if isinstance(one, Fix) else _read(one) for one in first)
+    return tuple(_read(one) for one in first)
 
 
 def _read(entry: Any) -> Fix:
+    if isinstance(entry, Fix):
+        return entry
     points = entry.get("points") if isinstance(entry, Mapping) else None
     if not isinstance(points, (list, tuple)):
         _refuse("fix", "an object with points", repr(entry)[:80], "See Fix.as_dict.")

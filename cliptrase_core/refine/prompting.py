@@ -17,7 +17,7 @@ from cliptrase_core.cancel import Progress, quietly, steps
 from cliptrase_core.io.geometry import Size, nearest
 from cliptrase_core.io.masks import connected_parts
 from cliptrase_core.refine.sam import SURE, Prompts
-from cliptrase_core.results import ComponentReport
+from cliptrase_core.reports import ComponentReport
 
 LEAST_QUALITY = 0.7
 """Minimum predicted IoU of an accepted mask."""

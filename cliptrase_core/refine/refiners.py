@@ -16,7 +16,7 @@ from cliptrase_core.names import EDGES, FREE, MODES, NANO_THEN_EDGES, NONE, PROM
 from cliptrase_core.refine import sam_checkpoints
 from cliptrase_core.refine.guided_filter import follow_edges
 from cliptrase_core.refine.report import Pixels, Refiner, Working, expect_frame, expect_result, picture_of, refined
-from cliptrase_core.results import Refined, Segmentation
+from cliptrase_core.results import Refined, Segmentation, expect_no_fixes
 
 if TYPE_CHECKING:
     from cliptrase_core.refine.by_sam import SamRefiner
@@ -34,8 +34,9 @@ def refine(
     mode: str | None = None,
     checkpoint: str | Path | None = None,
     device: str | None = None,
+    step: Progress = quietly,
 ) -> Refined:
-    """Refine the boundaries of a result.
+    """Refine the boundaries of a result. Fixes by hand come after it, because it would undo some of their pixels.
 
     Args:
         result: result of `Segmenter.segment`.
@@ -44,11 +45,12 @@ def refine(
         mode: one of `MODES`, for SAM only; None means "prompts".
         checkpoint: weights of SAM; None uses the repository, the hub's cache or the hub.
         device: device of SAM, for SAM only; None uses that of the result if torch has it here, else the CPU.
+        step: progress callback (share in [0, 1], text); an exception that it raises ends the work.
 
     Raises:
         InputError: no result, an unknown name, an option of SAM for another refiner, a picture of another size than
-            the labels, a result that is refined already, or one that was loaded without its arrays, for SAM's modes
-            "prompts" and "regions".
+            the labels, a result that is refined or fixed already, or one that was loaded without its arrays, for SAM's
+            modes "prompts" and "regions".
         WeightsError: the weights of SAM are not available.
     """
     expect_result(result)
@@ -56,10 +58,12 @@ def refine(
     if before != NONE:  # its settings could not repeat both
         got, remedy = f"one that {before} refined", "Refine what segment gave."
         raise InputError("result", expected="one with coarse boundaries", got=got, remedy=remedy)
+    expect_no_fixes(result, "Refine what segment gave, then apply the fixes.")
     if refiner in FREE:
         _expect_nothing(refiner, device=device)
     device = device or ("cpu" if refiner in FREE else device_of(result))
-    return load_refiner(refiner, mode=mode, checkpoint=checkpoint, device=device)(result, picture_of(result, image))
+    loaded = load_refiner(refiner, mode=mode, checkpoint=checkpoint, device=device)
+    return loaded(result, picture_of(result, image), step=step)
 
 
 def load_refiner(

@@ -13,7 +13,8 @@ from cliptrase_core.errors import InputError
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.maps import counted, given
 from cliptrase_core.names import MODES
-from cliptrase_core.results import ComponentReport, Refined, RefineReport, Segmentation
+from cliptrase_core.reports import ComponentReport, RefineReport
+from cliptrase_core.results import Refined, Segmentation
 
 
 def refined(
@@ -53,6 +54,7 @@ def refined(
         notes=result.notes,
         model_input=result.model_input,
         name=result.name,
+        input_trace=result.input_trace,
         report=report,
         coarse=result.labels,
     )

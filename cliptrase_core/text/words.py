@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cliptrase_core.errors import InputError
+from cliptrase_core.errors import InputError, counted
 from cliptrase_core.results import BACKGROUND, is_background
 from cliptrase_core.text.vocabulary import Vocabulary, WordGroup, parse_vocabulary, vocabulary_of
 
@@ -56,35 +57,20 @@ def read_text_features(
     """Check precomputed text features; return a vocabulary that names their rows, and the features.
 
     Args:
-        features: (P, width), used unchanged.
+        features: (P, width) real numbers, no row of zeros. They are used unchanged, so rows should have unit length:
+            scores grow with it.
         names: names of the first rows; further rows are background words.
         vocabulary: must be None.
         width: feature width D of the model.
 
     Raises:
-        InputError: a vocabulary as well, another shape, values that are not finite, or names that do not fit.
+        InputError: a vocabulary as well, another shape, values that are not finite or no real numbers, a row of zeros,
+            or names that do not fit.
     """
     if vocabulary is not None:
         raise InputError("words", expected="a vocabulary or text_features", got="both", remedy="Leave one out.")
-    if isinstance(names, (set, frozenset)):
-        remedy = "A set has no order: make it a list, in the order of the rows."
-        raise InputError("class_names", expected="a list", got=type(names).__name__, remedy=remedy)
-    try:
-        text = torch.as_tensor(features).to(torch.float32)
-        names = () if names is None or isinstance(names, str) else tuple(names)
-    except (TypeError, ValueError, RuntimeError, NotImplementedError):
-        text, names = torch.empty(0), ()
-    finite = bool(torch.isfinite(text).all())
-    usable = text.ndim == 2 and text.shape[1] == width and finite
-    named = all(isinstance(name, str) and name for name in names) and len(set(names)) == len(names)
-    if not (usable and named and 1 <= len(names) <= len(text)):
-        values, kind = "" if finite else " with NaN or infinity", "" if named else "repeated or unusable "
-        raise InputError(
-            "text_features",
-            expected=f"finite rows of width {width} and at least one and at most as many distinct class_names",
-            got=f"shape {tuple(text.shape)}{values} and {len(names)} {kind}names",
-            remedy="Give a name for each class; further rows are background words.",
-        )
+    text = _rows(features, width)
+    names = _names(names, len(text))
     if len(text) > len(names) and any(map(is_background, names)):
         raise InputError(
             "class_names",
@@ -94,3 +80,53 @@ def read_text_features(
         )
     rest = tuple(f"background word {place + 1}" for place in range(len(text) - len(names)))
     return Vocabulary(tuple(WordGroup(name, (name,)) for name in names), rest), text
+
+
+def _rows(features: object, width: int) -> Tensor:
+    """Return features as float32, (P, width); raise InputError if they are none."""
+    what, remedy = "text_features", "Take the rows of `embed_words` of the same model."
+    try:
+        given = torch.as_tensor(np.ascontiguousarray(features) if isinstance(features, np.ndarray) else features)
+    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
+        got = type(features).__name__
+        raise InputError(what, expected="an array of real numbers", got=got, remedy=remedy) from error
+    if given.is_complex() or given.dtype == torch.bool:
+        got = str(given.dtype).removeprefix("torch.")
+        raise InputError(what, expected="an array of real numbers", got=got, remedy=remedy)
+    if given.ndim != 2 or not len(given):
+        got = f"shape {tuple(given.shape)}"
+        raise InputError(what, expected=f"one or more rows of width {width}", got=got, remedy=remedy)
+    if given.shape[1] != width:
+        raise InputError(what, expected=f"rows of width {width}", got=f"width {given.shape[1]}", remedy=remedy)
+    text = given.to(torch.float32)
+    for wrong, expected, got in (
+        (~torch.isfinite(text).all(dim=1), "finite numbers", "NaN or infinity"),
+        ((text == 0).all(dim=1), "rows with a direction", "only zeros"),
+    ):
+        if bool(wrong.any()):
+            place = f"{got} in row {int(wrong.nonzero()[0])}, counted from 0"
+            raise InputError(what, expected=expected, got=place, remedy="Compute this row again, or leave it out.")
+    return text
+
+
+def _names(names: object, rows: int) -> tuple[str, ...]:
+    """Return the names of the first rows; raise InputError if they are none, or too many."""
+    what, remedy = "class_names", "Give a name for each class; further rows are background words."
+    if isinstance(names, (set, frozenset)):
+        unordered = "A set has no order: make it a list, in the order of the rows."
+        raise InputError(what, expected="a list", got=type(names).__name__, remedy=unordered)
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        got = "none" if names is None else f"{type(names).__name__} {names!r}"[:80]
+        raise InputError(what, expected="a list of names", got=got, remedy=remedy)
+    found = tuple(names)
+    for name in found:
+        if not isinstance(name, str) or not name:
+            raise InputError(what, expected="texts that are not empty", got=repr(name)[:80], remedy="Name every class.")
+    for name, count in Counter(found).items():
+        if count > 1:
+            got = f"{name!r} {count} times"
+            raise InputError(what, expected="distinct names", got=got, remedy="Rename one, or merge their rows.")
+    if not 1 <= len(found) <= rows:
+        got = f"{len(found)} for {counted(rows, 'row')}"
+        raise InputError(what, expected="at least one name and at most one for each row", got=got, remedy=remedy)
+    return found

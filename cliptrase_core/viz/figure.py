@@ -21,7 +21,7 @@ from cliptrase_core.io.geometry import Size, fitted
 from cliptrase_core.io.image import ImageInput, read_reduced
 from cliptrase_core.results import Refined, Segmentation
 from cliptrase_core.viz.heatmap import HEAT_OPACITY, HEAT_TABLE, MARK, MOST, SIGNED_TABLE, frames_said
-from cliptrase_core.viz.names import shown_name
+from cliptrase_core.viz.names import checked_font, shown_name
 from cliptrase_core.viz.overlay import blend, in_grey, lay_over
 from cliptrase_core.viz.palette import label_colours, legend, paint, region_colours
 
@@ -211,7 +211,7 @@ def _given(
             remedy = "Pass the maps of `inspect` too."
             raise InputError("patch", expected="none without maps", got=repr(patch), remedy=remedy)
         maps[0].token(*(patch := _pair(patch)))  # raises for a patch outside the grid
-    return _Shown(maps[0] if maps else None, results[0] if results else None, pixels, patch, font)
+    return _Shown(maps[0] if maps else None, results[0] if results else None, pixels, patch, checked_font(font))
 
 
 def _pair(patch: Patch) -> Patch:

@@ -7,6 +7,7 @@ emoji. A name that the font cannot write is replaced by its number and never dra
 from __future__ import annotations
 
 import math
+import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -66,6 +67,7 @@ def draw_names(
     Raises:
         InputError: no such font.
     """
+    font = checked_font(font)
     return write(picture, list(name_marks((picture.shape[0], picture.shape[1]), labels, names, font=font)), font=font)
 
 
@@ -168,6 +170,25 @@ def _middles(room: npt.NDArray[np.uint8], wide: int, tall: int) -> npt.NDArray[n
     return np.asarray(cv2.erode(room, box, borderType=cv2.BORDER_CONSTANT, borderValue=0), np.uint8)
 
 
+def checked_font(font: str | os.PathLike[str] | None) -> str | None:
+    """Return the path of a font file as a text, or None for the bundled one.
+
+    Raises:
+        InputError: no such font.
+    """
+    if font is None:
+        return None
+    if not isinstance(font, (str, os.PathLike)):
+        raise _no_font(repr(font)[:80])
+    _font(path := os.fsdecode(font), LEAST_SIZE)
+    return path
+
+
+def _no_font(got: str) -> InputError:
+    remedy = "Leave it out for the bundled one (part of matplotlib)."
+    return InputError("font", expected="a TrueType or OpenType file", got=got, remedy=remedy)
+
+
 def _rim(height: float) -> int:
     return max(1, round(height / 10))
 
@@ -182,12 +203,7 @@ def _font(path: str | None, height: float) -> ImageFont.FreeTypeFont:
     try:
         return ImageFont.truetype(path, height)
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(
-            "font",
-            expected="a TrueType or OpenType file",
-            got=repr(Path(path).name),
-            remedy="Leave it out for the bundled one (part of matplotlib).",
-        ) from error
+        raise _no_font(repr(Path(path).name)) from error
 
 
 @lru_cache(maxsize=4096)

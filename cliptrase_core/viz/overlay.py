@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.errors import InputError, is_number
+from cliptrase_core.errors import InputError, is_number, is_truth
 from cliptrase_core.io.geometry import strips
 from cliptrase_core.names import OPACITY
 from cliptrase_core.results import Segmentation
-from cliptrase_core.viz.names import draw_names
+from cliptrase_core.viz.names import checked_font, draw_names
 from cliptrase_core.viz.palette import label_colours
 
 Picture = npt.NDArray[np.uint8]
@@ -51,8 +51,14 @@ def overlay(
         (H, W, 3).
 
     Raises:
-        InputError: a picture of another size or type, no such style or font, or an opacity out of range.
+        InputError: a picture of another size or type, no such style or font, also without names, an opacity out of
+            range, or another value than true or false.
     """
+    for what, value in (("grey", grey), ("names", names)):
+        if not is_truth(value):
+            remedy = "Leave it out for the default (false)."
+            raise InputError(what, expected="true or false", got=repr(value)[:80], remedy=remedy)
+    font = checked_font(font)
     pixels = np.asarray(image)
     if pixels.shape != (*result.size, 3) or pixels.dtype != np.uint8:
         raise InputError(

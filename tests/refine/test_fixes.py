@@ -264,6 +264,30 @@ def test_a_refined_result_stays_one_and_its_report_counts_anew():
     assert fixed.settings["refiner"] == "edges"
 
 
+@pytest.mark.parametrize("name", ["none", "edges", "sam-nano"])
+def test_a_fixed_result_is_not_refined_because_that_would_undo_fixes_that_its_settings_list(name):
+    coarse, image = result_with(["wall", "ball"]), painted(disc())
+    stroke_of = [Fix(((0.1, 0.1), (0.9, 0.1)), "ball", radius=0.05)]
+    fixed = apply_fixes(coarse, image, stroke_of)
+    with pytest.raises(InputError, match="result: expected one without fixes by hand, got one with fixes. Refine what"):
+        cc.refine(fixed, image, name)
+    again = apply_fixes(cc.refine(coarse, image, name), image, fixed.settings["fixes"])
+    assert again.settings["refiner"] == name
+    assert again.settings["fixes"] == fixed.settings["fixes"]
+
+
+@pytest.mark.parametrize("refiner", [None, "edges"])
+def test_a_threshold_takes_no_fixed_pixels_away_by_the_confidence_of_another_class(refiner):
+    result, image = result_with(["wall", "ball"]), painted(disc())
+    result = result if refiner is None else cc.refine(result, image, refiner)
+    stroke_of = [Fix(((0.1, 0.1), (0.9, 0.1)), "ball", radius=0.05)]
+    fixed = apply_fixes(result, image, stroke_of)
+    with pytest.raises(InputError, match="one without fixes by hand, got one with fixes. Set the threshold first"):
+        fixed.above(0.5)
+    assert fixed.above(0) is fixed or np.array_equal(fixed.above(0).labels, fixed.labels)
+    assert apply_fixes(result.above(0.5), image, stroke_of).settings["threshold"] == 0.5
+
+
 def test_no_fix_changes_nothing():
     result = result_with(["wall", "ball"])
     assert apply_fixes(result, painted(disc()), []) is result
@@ -407,6 +431,15 @@ def test_saved_fixes_are_applied_again_as_they_are(tmp_path):
     saved = cc.load_result(fixed.save(tmp_path, stem="a", formats="json").json).settings["fixes"]
     for again in (saved, (one for one in fixes), [fixes[0], saved[1]], read_fixes(saved)):
         assert np.array_equal(apply_fixes(result, image, again).labels, fixed.labels)
+
+
+def test_read_fixes_returns_a_fix_as_it_is():
+    fixes = [Fix(((0.25, 0.5),), "class 1", radius=0.1), Fix(((0.8, 0.5),), "class 0", sam="sam-nano")]
+    mixed = read_fixes([fixes[0], fixes[1].as_dict()])
+    assert mixed == tuple(fixes)
+    assert mixed[0] is fixes[0]
+    with pytest.raises(InputError, match=f"fixes: expected at most {MOST_FIXES}"):
+        read_fixes(fixes[:1] * (MOST_FIXES + 1))
 
 
 @pytest.mark.parametrize("fixes", [None, 3, "fix", Fix(((0.5, 0.5),), radius=0.1), {"tool": "brush"}])

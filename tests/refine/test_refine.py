@@ -1,7 +1,12 @@
 """Refinement without a model's weights: components, prompts, acceptance, merging, voting, edges, the contract."""
 
+import copy
+import dataclasses
 import inspect
 import itertools
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor
 
 import cv2
 import numpy as np
@@ -423,6 +428,30 @@ def test_refined_above_a_threshold_says_what_really_changed(name, background, th
     assert again.report == shown.report
 
 
+def test_the_callable_package_goes_to_another_process():
+    assert pickle.loads(pickle.dumps(cc.refine)) is cc.refine
+    assert copy.copy(cc.refine) is copy.deepcopy(cc.refine) is cc.refine
+    result, image = result_of(halves()), painted(halves(at=38))
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        there = pool.submit(cc.refine, result, image, "edges").result(timeout=120)
+    assert np.array_equal(there.labels, cc.refine(result, image, "edges").labels)
+
+
+@pytest.mark.parametrize("refined", [False, True])
+def test_a_smaller_threshold_after_a_larger_one_gives_no_pixels_back_and_the_settings_say_so(refined):
+    confidence = np.random.default_rng(0).random((64, 64), np.float32)
+    result = result_of(halves(), ["cat", "background"], confidence)
+    result = cc.refine(result, painted(halves()), "none") if refined else result
+    shown = result.above(0.5)
+    again = shown.above(0.2)
+    assert again.settings["threshold"] == shown.settings["threshold"] == 0.5
+    assert np.array_equal(again.labels, shown.labels)
+    assert shown.above(0.7).settings["threshold"] == 0.7
+    for text in ("x", None, True, [1]):
+        loaded = dataclasses.replace(result, settings={**result.settings, "threshold": text})
+        assert loaded.above(0.2).settings["threshold"] == 0.2
+
+
 def test_edges_end_when_they_are_told_to():
     told = []
 
@@ -434,6 +463,23 @@ def test_edges_end_when_they_are_told_to():
     with pytest.raises(KeyboardInterrupt):
         load_refiner("edges")(result_of(halves()), painted(halves()), step=stop)
     assert told == [0.0, 0.25, 0.5]
+
+
+@pytest.mark.parametrize("name", ["edges", "sam-nano", "sam-nano+edges"])
+def test_refine_tells_its_progress_and_ends_when_it_is_told_to(name):
+    told = []
+    result, image = result_of(halves()), painted(halves())
+    cc.refine(result, image, name, step=lambda share, text: told.append((share, text)))
+    assert [share for share, _ in told] == sorted(share for share, _ in told)
+    assert all(0 <= share <= 1 and isinstance(text, str) for share, text in told)
+    assert len(told) > 1
+
+    def stop(share, text):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cc.refine(result, image, name, step=stop)
+    cc.refine(result, image, "none", step=stop)  # nothing to do
 
 
 def test_merging_ends_when_it_is_told_to():

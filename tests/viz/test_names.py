@@ -137,6 +137,38 @@ def test_a_file_that_is_no_font_is_refused_without_its_folder(font):
     assert str(FONTS) not in str(refused.value)
 
 
+@pytest.mark.parametrize("font", [1, 1.5, True, [], b"a.ttf", "no-such.ttf"])
+@pytest.mark.parametrize("names", [True, False])
+def test_a_value_that_is_no_font_is_refused_with_and_without_names(font, names):
+    result, image = result_4x4(), np.zeros((4, 4, 3), np.uint8)
+    labels = np.zeros((50, 50), np.int32)
+    for use in (
+        lambda: overlay(image, result, names=names, font=font),
+        lambda: draw_names(np.zeros((50, 50, 3), np.uint8), labels, ["a"], font=font),
+        lambda: result.figure(parts="result" if names else "picture", image=image, font=font),
+    ):
+        with pytest.raises(InputError, match="font: expected a TrueType or OpenType file, got .* Leave it out"):
+            use()
+
+
+def test_a_font_may_be_a_path():
+    result, image = result_4x4(), np.zeros((4, 4, 3), np.uint8)
+    path = FONTS / "DejaVuSerif.ttf"
+    assert np.array_equal(
+        overlay(image, result, names=True, font=path), overlay(image, result, names=True, font=str(path))
+    )
+
+
+@pytest.mark.parametrize("value", ["x", None, 1, 0, [], np.array([True]), np.array(1)])
+@pytest.mark.parametrize("option", ["names", "grey"])
+def test_an_overlay_takes_only_true_or_false(option, value):
+    result, image = result_4x4(), np.zeros((4, 4, 3), np.uint8)
+    with pytest.raises(InputError, match=f"{option}: expected true or false, got .* Leave it out"):
+        result.overlay(image, **{option: value})
+    for right in (True, np.bool_(True)):
+        assert result.overlay(image, **{option: right}).shape == (4, 4, 3)
+
+
 def test_an_overlay_writes_names_only_when_asked():
     small, block = result_4x4(), np.ones((60, 80), np.int32)
     maps = {name: np.kron(getattr(small, name), block) for name in ("labels", "regions", "confidence")}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
 import os
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from cliptrase_core.canvas import SIDE, InputTrace
 from cliptrase_core.errors import InputError
 from cliptrase_core.io.export.npz import MAPS
 from cliptrase_core.io.export.record import FORMAT, FORMAT_VERSION, labels_of
@@ -32,6 +35,12 @@ def load_result(json_path: str | os.PathLike[str]) -> Segmentation:
 
     Labels, names, settings and notes are in the JSON. Regions, patch clusters and confidence are in the .npz. If that
     was not written or no longer exists, regions and clusters are -1, confidence is NaN, and a note is added.
+
+    A refined result is read as a plain `Segmentation` with the refined labels. Its report stays in the JSON, as
+    `refinement`; its coarse labels are not saved.
+
+    The model input is not saved. The JSON has its digest, `input_sha256`, and its greys at 16 x 16 in base64,
+    `input_thumbnail`, by which another picture is refused; results of older versions have no thumbnail.
 
     Args:
         json_path: path of the JSON.
@@ -64,6 +73,7 @@ def load_result(json_path: str | os.PathLike[str]) -> Segmentation:
             timings=dict(record["timings"]),
             notes=(*record["notes"], *notes),
             name=str(record.get("picture") or ""),
+            input_trace=_read_trace(record),
         )
     except InputError:
         raise
@@ -71,6 +81,16 @@ def load_result(json_path: str | os.PathLike[str]) -> Segmentation:
         _refuse_file(path, error)
     except (zipfile.BadZipFile, zlib.error, RuntimeError, MemoryError) as error:  # RuntimeError: too many levels too
         _refuse_file(path, error)
+
+
+def _read_trace(record: dict[str, Any]) -> InputTrace:
+    sha256, text = (record.get(key) or "" for key in ("input_sha256", "input_thumbnail"))
+    if sha256 and not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise ValueError("input_sha256 is no SHA-256")
+    thumbnail = base64.b64decode(text, validate=True)
+    if text and len(thumbnail) != SIDE * SIDE:
+        raise ValueError(f"a thumbnail of {len(thumbnail)} bytes")
+    return InputTrace(sha256, thumbnail)
 
 
 def _read_maps(

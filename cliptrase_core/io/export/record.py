@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
@@ -17,6 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cliptrase_core.canvas import thumbnail_of
 from cliptrase_core.io.export.components import Component, ComponentRule, counts_text, find_components
 from cliptrase_core.io.files import MARK, sha256
 from cliptrase_core.maps import runs
@@ -41,6 +43,8 @@ def describe(
         npz_sha256: SHA-256 of the .npz, if there is one.
     """
     indexed = len(result.class_names) <= 256
+    pixels, known = result.model_input, result.input_trace.thumbnail
+    thumbnail = known if pixels is None else thumbnail_of(pixels)
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -50,6 +54,7 @@ def describe(
         "files": dict(files),
         "labels_png": "8-bit indexed, palette inside" if indexed else "16-bit grey, value = index",
         **({} if npz_sha256 is None else {"npz_sha256": npz_sha256}),
+        **({"input_thumbnail": base64.b64encode(thumbnail).decode("ascii")} if thumbnail else {}),
         "classes": describe_classes(result),
         "settings": result.settings,
         "timings": result.timings,

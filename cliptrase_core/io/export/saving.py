@@ -311,9 +311,9 @@ def identity(result: Segmentation, source: str | os.PathLike[str] | None) -> dic
     if source is not None:
         path = Path(os.fsdecode(source))
         found = {"picture_sha256": sha256(path), "folder_digest": folder_digest(path)}
-    if result.model_input is not None:
-        found["input_sha256"] = hashlib.sha256(result.model_input.tobytes()).hexdigest()
-    return found
+    pixels, known = result.model_input, result.input_trace.sha256
+    digest = known if pixels is None else hashlib.sha256(pixels.tobytes()).hexdigest()
+    return {**found, "input_sha256": digest} if digest else found
 
 
 def notebook_png(result: Segmentation) -> bytes:
