@@ -70,37 +70,33 @@ class AttentionMaps:
         before, after = (_ranks(values) for values in (self.incoming_attention, self.incoming_recovered))
         return [(int(before[patch]), int(after[patch])) for patch in self.global_patches]
 
-    def patch_maps(self, row: int, column: int | None = None) -> tuple[Tensor, Tensor]:
+    def patch_maps(self, row: int, column: int) -> tuple[Tensor, Tensor]:
         """Return the attention of one patch before (query-key) and after recovery.
 
         Args:
             row: row of the patch, from 0.
-            column: column of the patch, from 0; not left out.
+            column: column of the patch, from 0.
 
         Returns:
             Two (h, w) maps.
 
         Raises:
-            InputError: the patch is outside the grid, or a pair.
+            InputError: the patch is outside the grid.
         """
         h, w = self.grid
         token = self.token(row, column)
         return self.attention[token, 1:].reshape(h, w), self.recovered[token, 1:].reshape(h, w)
 
-    def token(self, row: int, column: int | None = None) -> int:
+    def token(self, row: int, column: int) -> int:
         """Return the index of a patch in the matrices; index 0 is [CLS].
 
         Args:
             row: row of the patch, from 0.
-            column: column of the patch, from 0; not left out.
+            column: column of the patch, from 0.
 
         Raises:
-            InputError: the patch is outside the grid, or a pair.
+            InputError: the patch is outside the grid.
         """
-        if column is None or isinstance(row, (tuple, list)):
-            remedy = "Write 3, 7, or *patch for a pair."
-            got = repr(row)[:80] if column is None else f"{row!r} and {column!r}"[:80]
-            raise InputError("patch", expected="row and column as two numbers", got=got, remedy=remedy)
         expect_place("patch", row, column, self.grid, "Pick a patch of the grid.")
         return 1 + row * self.grid[1] + column
 

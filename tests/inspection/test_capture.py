@@ -39,15 +39,6 @@ def test_default_layer_is_the_one_whose_affinity_is_clustered(segmenter, picture
     assert 0 < (stored.affinity - encoding.affinity).abs().max() < 1e-3
 
 
-@pytest.mark.parametrize("place", [((0, 0),), ([0, 0],), (3,), ((0, 0), 1), (np.array([0, 0]),), (0, None)])
-def test_a_patch_is_two_numbers_and_not_a_pair(segmenter, picture, place):
-    maps = segmenter.inspect(picture)
-    for use in (maps.patch_maps, maps.token):
-        with pytest.raises(InputError, match=r"patch: expected row and column as two numbers, got .* Write 3, 7, or"):
-            use(*place)
-    assert torch.equal(maps.patch_maps(*(0, 1))[0], maps.patch_maps(row=0, column=1)[0])
-
-
 def test_patch_maps_are_the_patch_s_row_on_the_grid(segmenter, picture):
     maps = segmenter.inspect(picture)
     h, w = maps.grid
