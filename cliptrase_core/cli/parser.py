@@ -18,7 +18,14 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cliptrase_core.cli import evaluate_arguments
-from cliptrase_core.cli.arguments import Once, about_model, add_model_arguments, add_options, words_of_argument
+from cliptrase_core.cli.arguments import (
+    Once,
+    about_model,
+    add_model_arguments,
+    add_options,
+    path_text,
+    words_of_argument,
+)
 from cliptrase_core.errors import CliptraseError, one_line
 from cliptrase_core.io.export.formats import DEFAULT_FORMATS, FORMATS, users_of
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, read_image
@@ -250,7 +257,7 @@ def _add_outputs(segment: argparse.ArgumentParser) -> None:
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--output", required=True, metavar="DIR", help="made if missing")
+    command.add_argument("--output", required=True, type=path_text, metavar="DIR", help="made if missing")
     add_options(command, LayoutOptions)
     command.add_argument(
         "--max-pixels",

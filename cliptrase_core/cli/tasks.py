@@ -185,9 +185,7 @@ def _expect_folder(folder: Path) -> None:
     except (OSError, ValueError) as error:  # ValueError: a null byte
         got = f"{str(folder)!r} ({error.strerror if isinstance(error, OSError) else error})"
         remedy = "Choose another --output."
-        raise InputError(
-            "output directory", expected="a directory that can be written to", got=got, remedy=remedy
-        ) from error
+        raise InputError("output folder", expected="a folder that can be written", got=got, remedy=remedy) from error
 
 
 def _write_renamed(output: str, contents: Mapping[str, bytes]) -> None:

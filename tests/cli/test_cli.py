@@ -40,6 +40,14 @@ def run(*arguments):
     return cli.main([str(argument) for argument in arguments])
 
 
+def code_of(*arguments):
+    """Return the exit code, also of what argparse refuses."""
+    try:
+        return run(*arguments)
+    except SystemExit as end:
+        return end.code
+
+
 def test_segment_writes_files_that_reopen(photo, tmp_path, capsys):
     assert run("segment", photo, "--vocabulary", "cat; dog | background: wall", "--output", tmp_path / "out") == 0
     with Image.open(tmp_path / "out" / "photo.labels.png") as labels:
@@ -269,6 +277,26 @@ def test_bad_input_is_one_line_and_exit_code_2(photo, tmp_path, capsys, argument
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert said in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["segment", "", "--vocabulary", "a; b", "--output", "out"], "picture: expected a file, a folder or a pattern"),
+        (["segment", "photo.png", "--vocabulary", "a; b", "--output", ""], "argument --output: expected a path, got"),
+        (["inspect", "", "--row", "0", "--column", "0", "--output", "out"], "got an empty name. Name a file."),
+        (["inspect", "photo.png", "--row", "0", "--column", "0", "--output", ""], "argument --output: expected a path"),
+        (["evaluate", "--setting", "examples", "--output", ""], "argument --output: expected a path, got an empty one"),
+        (["evaluate", "--save-predictions", "", "--output", "a.json"], "argument --save-predictions: expected a path"),
+    ],
+)  # fmt: skip
+def test_an_empty_name_is_not_the_current_folder(photo, capsys, monkeypatch, arguments, said):
+    monkeypatch.chdir(photo.parent)
+    assert code_of(*arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert os.listdir(photo.parent) == ["photo.png"]
 
 
 def test_a_broken_picture_alone_is_one_line_too(tmp_path, capsys):

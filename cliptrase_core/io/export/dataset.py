@@ -25,6 +25,7 @@ from cliptrase_core.io.export.formats import (
 from cliptrase_core.io.export.record import foreground, is_of_another, labels_of, plain, read_record
 from cliptrase_core.io.export.saving import (
     SavedFiles,
+    folder_of,
     identity,
     result_files,
     save_result,
@@ -213,10 +214,7 @@ def _checked(
 
 def expect_untouched(folder: str | os.PathLike[str], formats: Iterable[str]) -> None:
     """Raise InputError if another program wrote or changed a file about the whole folder, or it is not a path."""
-    try:
-        place = Path(folder)
-    except TypeError as error:
-        raise unusable(folder, error) from error
+    place = folder_of(folder)
     for each in chosen_of(formats, FolderFormat):
         each.expect_untouched(place)
 

@@ -231,17 +231,22 @@ def result_files(directory: str | os.PathLike[str], stem: str) -> SavedFiles:
     Raises:
         InputError: `directory` is not a path.
     """
-    name = safe_stem(stem)
-    try:
-        return SavedFiles(Path(directory), name)
-    except TypeError as error:
-        raise unusable(directory, error) from error
+    return SavedFiles(folder_of(directory), safe_stem(stem))
+
+
+def folder_of(directory: str | os.PathLike[str]) -> Path:
+    """Return the path of an output folder. Raises InputError if it is none, or empty: to pathlib, the current one."""
+    if not isinstance(directory, (str, os.PathLike)) or not os.fspath(directory):
+        got = "an empty name" if directory == "" else type(directory).__name__
+        remedy = 'Give its path; "." is the current one.'
+        raise InputError("output folder", expected="the path of a folder", got=got, remedy=remedy)
+    return Path(directory)
 
 
 def unusable(directory: object, error: Exception) -> InputError:
     """Return the error for a folder that cannot be written."""
-    got, remedy = f"{str(directory)!r} ({error})", "Choose another directory."
-    return InputError("output directory", expected="a directory that can be written to", got=got, remedy=remedy)
+    got, remedy = f"{str(directory)!r} ({error})", "Choose another folder."
+    return InputError("output folder", expected="a folder that can be written", got=got, remedy=remedy)
 
 
 def _described(components: Iterable[Component], rule: ComponentRule) -> dict[str, Any]:

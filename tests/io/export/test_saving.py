@@ -15,6 +15,7 @@ from pycocotools import mask as coco_mask
 
 from cliptrase_core.errors import InputError
 from cliptrase_core.io.export import loading, saving
+from cliptrase_core.io.export.dataset import export
 from cliptrase_core.io.export.formats import ARCHIVE_FORMATS
 from cliptrase_core.io.export.loading import load_result
 from cliptrase_core.io.files import safe_stem
@@ -206,8 +207,22 @@ def test_odd_stems_stay_in_the_directory_and_read_back(tmp_path, stem):
 def test_directory_that_cannot_be_used_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     for directory in (tmp_path / "file", tmp_path / "file" / "below", "a\x00b", None):
-        with pytest.raises(InputError, match="output directory"):
+        with pytest.raises(InputError, match="output folder"):
             save(make(), IMAGE, directory, "a")
+
+
+def test_an_empty_name_of_a_folder_is_not_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for write in (
+        make().save,
+        lambda folder: export([make()], folder),
+        lambda folder: save(make(), IMAGE, folder, "a"),
+    ):
+        with pytest.raises(InputError, match="output folder: expected the path of a folder, got an empty name"):
+            write("")
+    assert os.listdir(tmp_path) == []
+    make().save(".")
+    assert "picture.json" in os.listdir(tmp_path)
 
 
 def test_read_only_directory_is_refused(tmp_path):
@@ -215,7 +230,7 @@ def test_read_only_directory_is_refused(tmp_path):
     try:
         if os.access(tmp_path, os.W_OK):
             pytest.skip("this user may write everywhere")
-        with pytest.raises(InputError, match="output directory"):
+        with pytest.raises(InputError, match="output folder"):
             save(make(), IMAGE, tmp_path, "a")
     finally:
         tmp_path.chmod(0o700)
