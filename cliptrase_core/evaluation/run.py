@@ -19,6 +19,7 @@ from tqdm import tqdm
 from cliptrase_core.errors import CliptraseError, InputError
 from cliptrase_core.evaluation.batches import SKIPPED, Job, Work, make_batches, run_batches
 from cliptrase_core.evaluation.records import Header, Ledger, Record, every_record, forget, part_path, read_ledgers
+from cliptrase_core.io.files import not_written
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,7 @@ def only_writer(output: Path, group: Group) -> Iterator[None]:
             remedy = "Wait until it is done, or choose another --output."
             raise InputError(f"report {output.name!r}", expected="no other writer", got=got, remedy=remedy) from error
         except OSError as error:
-            got = f"{output.parent}: {error.strerror}"
-            remedy = "Choose another --output."
-            raise InputError("output", expected="a folder that can be written", got=got, remedy=remedy) from error
+            raise not_written("output folder", output.parent, error, "--output") from error
 
     group.by_first(take)
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -372,6 +374,46 @@ def test_module_runs_as_a_command():
     assert done.stdout.strip()
 
 
+COMMANDS = {
+    "segment": ["segment", "photo.png", "--vocabulary", "cat; dog", "--output", "out"],
+    "inspect": ["inspect", "photo.png", "--row", "0", "--column", "0", "--output", "out"],
+    "evaluate": ["evaluate", "--setting", "examples", "--limit", "1", "--output", "out/report.json"],
+    "predictions": [
+        *("evaluate", "--setting", "examples", "--limit", "1", "--output", "here/report.json"),
+        *("--save-predictions", "out"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["a full disk", "a file in its place"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_output_that_cannot_be_written_is_one_line_in_words_and_exit_code_2(
+    photo, capsys, monkeypatch, command, place
+):
+    monkeypatch.chdir(photo.parent)
+    really = Path.open
+
+    def without_space(path, mode="r", *more, **settings):
+        if path.suffix in (".tmp", ".jsonl") and mode in ("xb", "ab"):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return really(path, mode, *more, **settings)
+
+    if place == "a full disk":
+        monkeypatch.setattr(Path, "open", without_space)
+    else:
+        photo.with_name("out").write_text("mine")
+    assert run(*COMMANDS[command]) == 2
+    error = capsys.readouterr().err
+    said = [line for line in error.splitlines() if "expected" in line]
+    assert len(said) == 1
+    assert "Errno" not in error
+    assert ".tmp" not in error
+    if place == "a full disk":
+        assert "expected free disk space, got No space left on device. Free disk space" in said[0]
+    else:
+        assert "expected a folder that can be written, got 'out' (a file of that name is there). Choose ano" in said[0]
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("buffered", ["1", ""])
 @pytest.mark.parametrize("end", ["full", "closed", "cut"])
@@ -385,8 +427,8 @@ def test_a_full_or_closed_output_is_no_traceback(tmp_path, photo, end, buffered)
     said = done.stderr.splitlines()
     if end == "full":
         assert len(said) == 1
-        assert said[0].startswith("cliptrase: output: expected space for what is printed and written, got No space")
-        assert done.returncode == 1
+        assert said[0].startswith("cliptrase: output: expected free disk space, got No space left on device. Free")
+        assert done.returncode == 2
     else:
         assert said == []
         assert done.returncode == 0 or end == "cut"

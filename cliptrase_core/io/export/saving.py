@@ -31,7 +31,7 @@ from cliptrase_core.io.export.formats import (
 )
 from cliptrase_core.io.export.images import class_files, overlay_png
 from cliptrase_core.io.export.record import describe, folder_digest, plain, read_record, to_json
-from cliptrase_core.io.files import expect_ours, is_ours, safe_stem, sha256, write_all
+from cliptrase_core.io.files import expect_ours, is_ours, not_written, safe_stem, sha256, write_all
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.results import Segmentation
 from cliptrase_core.viz.palette import legend
@@ -142,7 +142,7 @@ def save(
     except InputError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        raise unusable(directory, error) from error
+        raise not_written("output folder", directory, error) from error
     return saved
 
 
@@ -241,12 +241,6 @@ def folder_of(directory: str | os.PathLike[str]) -> Path:
         remedy = 'Give its path; "." is the current one.'
         raise InputError("output folder", expected="the path of a folder", got=got, remedy=remedy)
     return Path(directory)
-
-
-def unusable(directory: object, error: Exception) -> InputError:
-    """Return the error for a folder that cannot be written."""
-    got, remedy = f"{str(directory)!r} ({error})", "Choose another folder."
-    return InputError("output folder", expected="a folder that can be written", got=got, remedy=remedy)
 
 
 def _described(components: Iterable[Component], rule: ComponentRule) -> dict[str, Any]:

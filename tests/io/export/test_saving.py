@@ -225,6 +225,36 @@ def test_an_empty_name_of_a_folder_is_not_the_current_folder(tmp_path, monkeypat
     assert "picture.json" in os.listdir(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"{}", "no entry 'format'"),
+        (b"\xff", "no text in UTF-8"),
+        (b"{", "no JSON: Expecting"),
+        (b"[]", "entries of another kind"),
+        (b'{"a":' * 100_000, "too large or too deep"),
+        (None, "a folder"),
+    ],
+    ids=["entry", "encoding", "JSON", "list", "depth", "folder"],
+)
+def test_a_file_that_is_no_result_is_refused_in_words(tmp_path, content, why):
+    path = tmp_path / "a.json"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"got 'a.json' \({why}") as refusal:
+        load_result(path)
+    assert "Err" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("folder", "got"),
+    [(None, "got NoneType"), (3, "got int"), (b"out", "got bytes"), ("a\0b", r"\(a zero byte in its name\)")],
+)
+def test_a_folder_that_is_no_path_is_refused_in_words(folder, got):
+    with pytest.raises(InputError, match=got) as refusal:
+        make().save(folder, IMAGE)
+    assert "os.PathLike" not in str(refusal.value)
+
+
 def test_read_only_directory_is_refused(tmp_path):
     tmp_path.chmod(0o500)
     try:
