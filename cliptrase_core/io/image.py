@@ -188,8 +188,6 @@ def opened_file(source: str | os.PathLike[str], expected: str) -> Iterator[tuple
     # PureWindowsPath splits at both kinds of slash, so that the folder of a Windows path is removed too.
     given = os.fsdecode(source)
     name = f"file {(PureWindowsPath(given).name or given)[:100]!r}"  # "." and "/" have no name
-    if not given:  # to pathlib, the current folder
-        raise _error("picture", expected, "an empty name", "Name a file.")
     try:
         status = Path(source).stat()
         usable = stat.S_ISREG(status.st_mode) and status.st_size
