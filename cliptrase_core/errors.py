@@ -1,10 +1,26 @@
 """Exceptions, checks of values, and the words of messages: expected, got, remedy; long lists of names."""
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from errno import ENOMEM
 from numbers import Integral, Real
 from typing import overload
+
+_NONE = re.compile(r"None|NoneType|an entry of type NoneType")
+_OBJECT = re.compile(r"<(?:[\w<>]+\.)*(\w+) (?:object\b|.* at 0x).*", re.DOTALL)
+_SCALAR = re.compile(r"\bnp\.(?:float|int|uint|bool|longdouble)\w*\((-?[\w.+-]+)\)")
+
+_TRUTH = re.compile(r"\bnp\.(True|False)_")
+
+
+def _shown(got: str) -> str:
+    """Return a given value for a message, without Python's own words: None, addresses, types of NumPy's numbers."""
+    if _NONE.fullmatch(got):
+        return "nothing"
+    if made := _OBJECT.fullmatch(got):
+        return f"{'an' if made[1][0] in 'aeiouAEIOU' else 'a'} {made[1]}"
+    return _TRUTH.sub(r"\1", _SCALAR.sub(r"\1", got))
 
 
 class CliptraseError(Exception):
@@ -20,7 +36,7 @@ class CliptraseError(Exception):
     def __init__(self, what: str, /, *, expected: str, got: str, remedy: str) -> None: ...
     def __init__(self, what: str, /, *, expected: str = "", got: str = "", remedy: str = "") -> None:
         """Form the message from a few words on what it is about, and the three parts."""
-        super().__init__(f"{what}: expected {expected}, got {got}. {remedy}" if expected else what)
+        super().__init__(f"{what}: expected {expected}, got {_shown(got)}. {remedy}" if expected else what)
 
 
 class InputError(CliptraseError, ValueError):

@@ -197,7 +197,7 @@ def test_no_class_is_refused_with_an_example(text):
         ("cat | foreground: a", 'got "foreground: a"'),
         ("cat | wall", 'expected "background:" after'),
         ("cat |", 'expected "background:" after'),
-        (None, "expected a text, got NoneType"),
+        (None, "expected a text, got nothing"),
         (b"cat", "expected a text, got bytes"),
         (["cat"], "expected a text, got list"),
     ],

@@ -247,7 +247,7 @@ def test_a_file_that_is_no_result_is_refused_in_words(tmp_path, content, why):
 
 @pytest.mark.parametrize(
     ("folder", "got"),
-    [(None, "got NoneType"), (3, "got int"), (b"out", "got bytes"), ("a\0b", r"\(a zero byte in its name\)")],
+    [(None, "got nothing"), (3, "got int"), (b"out", "got bytes"), ("a\0b", r"\(a zero byte in its name\)")],
 )
 def test_a_folder_that_is_no_path_is_refused_in_words(folder, got):
     with pytest.raises(InputError, match=got) as refusal:
