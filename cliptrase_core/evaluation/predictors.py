@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cliptrase_core.errors import CliptraseError, InputError, memory_explained
-from cliptrase_core.evaluation.profiles import Slide
+from cliptrase_core.evaluation.profiles import LONGEST, Slide
 from cliptrase_core.evaluation.sources import Labels, Pixels, Sample
 from cliptrase_core.io.geometry import MAX_ASPECT, Size, centre_crop_frame
 from cliptrase_core.io.masks import IGNORED
@@ -151,9 +151,6 @@ def crop_ground_truth(ground_truth: Labels, side: int) -> Labels:
     top, left = frame.crop
     return resized[top : top + side, left : left + side]
 
-
-LONGEST = 2048
-"""Maximal long side in pixels after resizing, even if the short side stays below its target."""
 
 _WINDOWS_AT_ONCE = 8
 _VALUES_AT_ONCE = 48_000_000

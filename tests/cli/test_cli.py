@@ -286,7 +286,7 @@ def test_bad_input_is_one_line_and_exit_code_2(photo, tmp_path, capsys, argument
     [
         (["segment", "", "--vocabulary", "a; b", "--output", "out"], "picture: expected a file, a folder or a pattern"),
         (["segment", "photo.png", "--vocabulary", "a; b", "--output", ""], "argument --output: expected a path, got"),
-        (["inspect", "", "--row", "0", "--column", "0", "--output", "out"], "got a folder or a device. Choose a picture."),
+        (["inspect", "", "--row", "0", "--column", "0", "--output", "out"], "got a folder or a device. Choose"),
         (["inspect", "photo.png", "--row", "0", "--column", "0", "--output", ""], "argument --output: expected a path"),
         (["evaluate", "--setting", "examples", "--output", ""], "argument --output: expected a path, got an empty one"),
         (["evaluate", "--save-predictions", "", "--output", "a.json"], "argument --save-predictions: expected a path"),
