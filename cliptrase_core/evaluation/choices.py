@@ -118,6 +118,18 @@ def expect_background(slide: Slide, values: ProtocolOptions, background: bool) -
         raise InputError("threshold", expected=expected, got="0", remedy="Give --threshold.")
 
 
+def expect_label(values: ProtocolOptions, labels: int) -> None:
+    """Raise InputError for a label of unsure pixels that no class has: it would be a separate one, as -1 is.
+
+    Args:
+        values: user's values.
+        labels: number of classes of the run, and one for the background if there is one.
+    """
+    if values.resclip_unsure is not None and values.resclip_unsure >= labels:
+        expected = f"a label from 0 to {labels - 1}, or -1 for a separate one"
+        raise _refused("resclip_unsure", expected, values.resclip_unsure)
+
+
 def differences(profile: Profile, setting: str | None, chosen: Choices) -> Iterator[str]:
     """Yield the differences between a run and its protocol as text: "method clip", "window 448"."""
     method, usual = chosen.method, profile.method_of(setting, chosen.method.name)

@@ -178,6 +178,10 @@ def test_a_protocol_as_it_is_differs_in_nothing(name, setting):
         (("--protocol", "sclip", "--blocks", "3"), "blocks: expected none, since sclip changes the last block alone"),
         (("--protocol", "resclip", "--blocks", "6"), "blocks: expected none, since resclip changes the last"),
         (("--protocol", "naclip", "--resclip-gain", "3"), "resclip gain: expected none with method naclip"),
+        (
+            ("--protocol", "resclip", "--resclip-unsure", "20"),
+            "resclip unsure: expected a label from 0 to 19, or -1 for",
+        ),
         (("--protocol", "sclip", "--temperature", "nan"), "temperature: expected a number from 0.001 to 1000000"),
         (("--protocol", "sclip", "--temperature", "1e-44"), "temperature: expected a number from 0.001 to 1000000"),
         (
