@@ -17,7 +17,7 @@ import torch
 from cliptrase_core.cli.arguments import about_model, expect_no_model_arguments, given_options, words_of_argument
 from cliptrase_core.cli.evaluate_arguments import WITHOUT, WORK
 from cliptrase_core.cli.tasks import note
-from cliptrase_core.errors import InputError, expect_one_of
+from cliptrase_core.errors import InputError, counted, expect_one_of
 from cliptrase_core.evaluation import sheets, table
 from cliptrase_core.evaluation.between import chain, steps, to_lines
 from cliptrase_core.evaluation.between import to_json as to_json_between
@@ -108,7 +108,7 @@ def _run(
         return None
     (report,) = found
     _tell_about(report, output, notes)
-    print(f"{report['column']}, {report['pictures']['scored']} pictures: {headline(report)}")
+    print(f"{report['column']}, {counted(report['pictures']['scored'], 'picture')}: {headline(report)}")
     print(f"{_pace(report)} -> {output}")
     return report
 
@@ -396,8 +396,8 @@ def _tell_about(report: Report, output: Path, notes: Sequence[str]) -> None:
     if problems:
         first = problems[0]
         print(
-            f"{len(problems)} of {report['pictures']['listed']} pictures could not be used, see {output.stem}.md; "
-            f"the first: {first['key']}: {first['why']}",
+            f"{len(problems)} of {counted(report['pictures']['listed'], 'picture')} could not be used, "
+            f"see {output.stem}.md; the first: {first['key']}: {first['why']}",
             file=sys.stderr,
         )
     note(*notes)
@@ -407,7 +407,7 @@ def _tell_about(report: Report, output: Path, notes: Sequence[str]) -> None:
 
 def _pace(report: Report) -> str:
     run = report["run"]
-    resumed = f"all {run['resumed']} pictures from the records of earlier runs"
+    resumed = f"{'all ' * (run['resumed'] != 1)}{counted(run['resumed'], 'picture')} from the records of earlier runs"
     return f"{run['images_per_second']:.2f} pictures a second" if run["images"] else resumed
 
 

@@ -95,7 +95,8 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> tuple[lis
             renamed[saved.json.name] = to_json({**record, "file": task.file})
     _write_renamed(options.output, renamed)
     if options.skip_existing:
-        notes.append(f"{len(pictures) - len(tasks)} of {len(pictures)} pictures were done before.")
+        were = "was" if len(pictures) == 1 else "were"
+        notes.append(f"{len(pictures) - len(tasks)} of {counted(len(pictures), 'picture')} {were} done before.")
     _expect_folder(Path(options.output))
     if tasks and not any(task.path.is_file() for task in tasks):
         with opened_file(tasks[0].path, "a picture"):  # raises the error before a model is loaded for a mistyped name

@@ -173,7 +173,7 @@ def _work(
     done: list[list[Record]] = [[] for _ in parts]
     encoder_seconds = 0.0
     pictures = sum(len(batch) for batch, _ in work)
-    quiet = not pictures or rank > 0  # only one process shows a progress bar
+    quiet = True if not pictures or rank > 0 else None  # only one process shows a bar; None: off unless on a terminal
     with ExitStack() as stack:
         paths = [part_path(records_folder(part.output), rank) for part in parts]
         ledgers = [stack.enter_context(Ledger(path, part.header)) for path, part in zip(paths, parts, strict=True)]

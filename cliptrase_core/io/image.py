@@ -362,7 +362,7 @@ def expect_pixels(height: int, width: int, name: str, max_pixels: int) -> None:
 
 
 def _too_large(name: str, max_pixels: int, got: str) -> InputError:
-    return _error(name, f"at most {max_pixels:,} pixels", got, _SMALLER)
+    return _error(name, f"at most {max_pixels:,} pixel{'s' * (max_pixels != 1)}", got, _SMALLER)
 
 
 @contextmanager

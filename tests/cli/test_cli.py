@@ -104,7 +104,7 @@ def test_one_broken_picture_does_not_stop_the_rest_and_is_reported(photo, tmp_pa
     assert code == 2
     assert (tmp_path / "out" / "photo.json").exists()
     assert not list((tmp_path / "out").glob("broken*"))
-    assert "1 of 2 images could not be segmented" in capsys.readouterr().err
+    assert "1 of 2 pictures could not be segmented" in capsys.readouterr().err
 
 
 def test_pictures_of_one_name_do_not_overwrite_each_other(photo, tmp_path, picture):
