@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from errno import ENOMEM
 from numbers import Integral, Real
 from typing import overload
@@ -54,7 +55,15 @@ class UnsupportedBackboneError(CliptraseError):
 def expect_one_of(what: str, value: object, known: Collection[str]) -> None:
     """Raise InputError unless `value` is one of the known names; the message lists them."""
     if not isinstance(value, str) or value not in known:
-        raise InputError(what, expected=f"one of {', '.join(known)}", got=repr(value), remedy="Pick one.")
+        remedy = near(value, known, most=1, cutoff=0.7) or "Pick one."
+        raise InputError(what, expected=f"one of {', '.join(known)}", got=repr(value), remedy=remedy)
+
+
+def near(word: object, known: Collection[str], most: int = 3, cutoff: float = 0.5) -> str:
+    """Return "Did you mean ...?" with at most `most` similar known names, or an empty text."""
+    folded = {entry.casefold(): entry for entry in known}
+    close = get_close_matches(word.casefold(), folded, n=most, cutoff=cutoff) if isinstance(word, str) else []
+    return f"Did you mean {' or '.join(folded[entry] for entry in close)}?" if close else ""
 
 
 def is_number(value: object) -> bool:

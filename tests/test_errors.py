@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cliptrase_core.errors import InputError
+from cliptrase_core.errors import InputError, expect_one_of
+from cliptrase_core.options import SegmentOptions
 
 
 class Own:
@@ -37,3 +38,15 @@ class Own:
 )
 def test_given_values_are_shown_without_words_of_python(got, shown):
     assert str(InputError("x", expected="y", got=got, remedy="Z.")) == f"x: expected y, got {shown}. Z."
+
+
+def test_a_name_that_is_almost_known_is_asked_about():
+    with pytest.raises(InputError, match=r"method: .* got 'CLIP'. Did you mean clip\?"):
+        SegmentOptions(method="CLIP")
+    with pytest.raises(InputError, match=r"got 'gerade'. Pick one\."):
+        expect_one_of("kind", "gerade", ("cat", "dog"))
+    for wrong in ("Cat", "catt"):
+        with pytest.raises(InputError, match=r"Did you mean cat\?"):
+            expect_one_of("kind", wrong, ("cat", "dog"))
+    with pytest.raises(InputError, match=r"got 3. Pick one\."):
+        expect_one_of("kind", 3, ("cat", "dog"))
