@@ -43,6 +43,7 @@ MANY_SYNONYMS = 12
 
 _SEPARATORS = re.compile(r"[;,|\s]+")
 _KEY = re.compile(rf"(?:[-*•][ \t]+)?{BACKGROUND}[ \t]*[:\uff1a]", re.IGNORECASE)
+_FILE = re.compile(r"@.*\.\w+|[^\s;,|]+\.(?:txt|json|csv|tsv|ya?ml|names)", re.IGNORECASE)
 _UNDERLINED = re.compile(rf"^_+{BACKGROUND}_+$", re.IGNORECASE)  # spelling of LabelMe and PASCAL
 
 
@@ -156,6 +157,9 @@ def parse_vocabulary(text: str) -> Vocabulary:
     kept = _background(background, groups, notes)
     _check_counts(groups, kept)
     classes = tuple(WordGroup(next(iter(words.values())), tuple(words.values())) for words in groups.values())
+    if len(classes) == 1 and _FILE.fullmatch(classes[0].name):
+        files = "only the command line reads files. In Python, read the file yourself."
+        notes[f"{quoted(classes[0].name)} is the name of a class here: {files}"] = None
     for group in classes:
         if len(group.prompts) > MANY_SYNONYMS:
             notes[
