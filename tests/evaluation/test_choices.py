@@ -20,8 +20,8 @@ from cliptrase_core.evaluation import sheets
 from cliptrase_core.evaluation.choices import Choices, choose, differences
 from cliptrase_core.evaluation.data import find_data
 from cliptrase_core.evaluation.plan import _header, expect_fitting
-from cliptrase_core.evaluation.predictors import label_windows
 from cliptrase_core.evaluation.profiles import PROFILES, Slide
+from cliptrase_core.evaluation.windows import label_windows
 from cliptrase_core.evaluation.word_lists import setting_words, usual_words
 from cliptrase_core.segmenter import Segmenter
 from tests.datasets import voc_devkit, voc_prepared
