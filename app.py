@@ -34,7 +34,9 @@ def main() -> None:
     parser.add_argument("--open", action="store_true", help="open the page in the browser when it is up")
     known, others = parser.parse_known_args()
     if others:
-        environment.refuse(f"expected --open or nothing, got {' '.join(others)}. Try python app.py --help.")
+        port = "The port is the variable GRADIO_SERVER_PORT." if "port" in others[0] else ""
+        remedy = port or "Settings are variables, see docs/deployment.md."
+        environment.refuse(f"expected --open or nothing, got {' '.join(others)}. {remedy}")
     service.start()
     quick.collect_after(service.models.settled)
     connections.bound()

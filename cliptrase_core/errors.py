@@ -1,10 +1,27 @@
 """Exceptions, checks of values, and the words of messages: expected, got, remedy; long lists of names."""
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from errno import ENOMEM
 from numbers import Integral, Real
 from typing import overload
+
+_NONE = re.compile(r"None|NoneType|an entry of type NoneType")
+_OBJECT = re.compile(r"<(?:[\w<>]+\.)*(\w+) (?:object\b|.* at 0x).*", re.DOTALL)
+_SCALAR = re.compile(r"\bnp\.(?:float|int|uint|bool|longdouble)\w*\((-?[\w.+-]+)\)")
+
+_TRUTH = re.compile(r"\bnp\.(True|False)_")
+
+
+def _shown(got: str) -> str:
+    """Return a given value for a message, without Python's own words: None, addresses, types of NumPy's numbers."""
+    if _NONE.fullmatch(got):
+        return "nothing"
+    if made := _OBJECT.fullmatch(got):
+        return f"{'an' if made[1][0] in 'aeiouAEIOU' else 'a'} {made[1]}"
+    return _TRUTH.sub(r"\1", _SCALAR.sub(r"\1", got))
 
 
 class CliptraseError(Exception):
@@ -20,7 +37,7 @@ class CliptraseError(Exception):
     def __init__(self, what: str, /, *, expected: str, got: str, remedy: str) -> None: ...
     def __init__(self, what: str, /, *, expected: str = "", got: str = "", remedy: str = "") -> None:
         """Form the message from a few words on what it is about, and the three parts."""
-        super().__init__(f"{what}: expected {expected}, got {got}. {remedy}" if expected else what)
+        super().__init__(f"{what}: expected {expected}, got {_shown(got)}. {remedy}" if expected else what)
 
 
 class InputError(CliptraseError, ValueError):
@@ -38,7 +55,15 @@ class UnsupportedBackboneError(CliptraseError):
 def expect_one_of(what: str, value: object, known: Collection[str]) -> None:
     """Raise InputError unless `value` is one of the known names; the message lists them."""
     if not isinstance(value, str) or value not in known:
-        raise InputError(what, expected=f"one of {', '.join(known)}", got=repr(value), remedy="Pick one.")
+        remedy = near(value, known, most=1, cutoff=0.7) or "Pick one."
+        raise InputError(what, expected=f"one of {', '.join(known)}", got=repr(value), remedy=remedy)
+
+
+def near(word: object, known: Collection[str], most: int = 3, cutoff: float = 0.5) -> str:
+    """Return "Did you mean ...?" with at most `most` similar known names, or an empty text."""
+    folded = {entry.casefold(): entry for entry in known}
+    close = get_close_matches(word.casefold(), folded, n=most, cutoff=cutoff) if isinstance(word, str) else []
+    return f"Did you mean {' or '.join(folded[entry] for entry in close)}?" if close else ""
 
 
 def is_number(value: object) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any, TypedDict, TypeVar, get_args
 
-from cliptrase_core.errors import InputError, is_number, is_truth
+from cliptrase_core.errors import InputError, is_number, is_truth, near
 from cliptrase_core.methods.registry import COLDEST, METHODS, RESIDUALS, Method, method_by_name, with_residual
 from cliptrase_core.presets import PRESETS, PositionResize
 
@@ -78,13 +78,13 @@ class Option:
             return None
         found = _READERS[self.kind](value)
         if found is None or not self._allows(found):
-            raise InputError(self.name, expected=self.expected, got=_shown(value), remedy=self._remedy)
+            raise InputError(self.name, expected=self.expected, got=_shown(value), remedy=self._remedy(value))
         return found
 
-    @property
-    def _remedy(self) -> str:
+    def _remedy(self, value: Any) -> str:
         default = self.unset if self.default is None else _literal(self.default)
-        return f"Leave it out for the default ({default})."
+        meant = near(value, self.choices, most=1, cutoff=0.7)
+        return f"{meant} Leave it out for the default ({default}).".strip()
 
     def schema(self) -> dict[str, Any]:
         """Return the option as JSON Schema."""

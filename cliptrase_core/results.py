@@ -355,7 +355,7 @@ class Segmentation:
         regions = int(self.patch_clusters.max(initial=-1)) + 1
         return (
             f"<{type(self).__name__}{_of(self.name, self.size)}: {', '.join(shares[:4])}{more}; "
-            f"{', '.join([*how, f'{regions} regions'])}>"
+            f"{', '.join([*how, f'{regions} region' + 's' * (regions != 1)])}>"
         )
 
     def _repr_png_(self) -> bytes:

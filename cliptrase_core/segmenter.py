@@ -313,8 +313,8 @@ class Segmenter:
         return {COMMON_WORDS[word]: share for word, share in found}
 
     @as_loaded
-    def embed_words(self, words: Sequence[str], templates: str = "simple7") -> Tensor:
-        """Return (P, D) unit vectors of words; the vectors are cached.
+    def embed_words(self, words: Sequence[str], templates: str | None = None) -> Tensor:
+        """Return (P, D) unit vectors of words; the vectors are cached. Templates None are "simple7", as of "auto".
 
         Raises:
             InputError: no words, an empty one, unknown templates, or a word too long for the model's context.

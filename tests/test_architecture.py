@@ -303,7 +303,7 @@ WRONG = {
     "format: expected one of png": ["--vocabulary", "cat; dog", "--formats", "gif", PICTURE],
     "--polygons: expected a format": ["--vocabulary", "cat; dog", "--polygons", PICTURE],
     "jobs: expected auto": ["--vocabulary", "cat; dog", "--jobs", "many", PICTURE],
-    "output directory": ["--vocabulary", "cat; dog", PICTURE, "--output", "README.md"],
+    "output folder": ["--vocabulary", "cat; dog", PICTURE, "--output", "README.md"],
 }
 
 

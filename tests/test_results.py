@@ -41,6 +41,12 @@ def refined(result, photo):
     return cc.refine(result, cc.read_image(photo), refiner="edges")
 
 
+def test_a_repr_counts_one_thing_in_the_singular(segmenter, encoding, result):
+    one = dataclasses.replace(result, patch_clusters=np.zeros_like(result.patch_clusters))
+    assert repr(one).endswith(", 1 region>")
+    assert " 1 word at " in repr(segmenter.scores(encoding, "cat"))
+
+
 def test_a_repr_is_a_line_that_says_what_it_is(segmenter, encoding, result, refined, photo):
     shown = [repr(result), repr(refined), repr(encoding), repr(segmenter.inspect(photo))]
     assert all("\n" not in text and len(text) < 300 and "array" not in text for text in shown)

@@ -20,6 +20,18 @@ from cliptrase_core.options import Option, Options, options_of
 ArgumentGroup = argparse.ArgumentParser | argparse._ArgumentGroup
 
 
+def path_text(text: str) -> str:
+    """Return the text of a path. Raises ArgumentTypeError for an empty one: to pathlib, the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got an empty one; . is the current folder")
+    return text
+
+
+def path_argument(text: str) -> Path:
+    """Return a path, as `path_text` does."""
+    return Path(path_text(text))
+
+
 class Once(argparse.Action):
     """Action of an argument that may be given only once; argparse would keep the last and drop the others."""
 

@@ -7,7 +7,7 @@ import dataclasses
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from cliptrase_core.cli.arguments import about_model, expect_no_model_arguments, given_options, words_of_argument
 from cliptrase_core.cli.evaluate_arguments import WITHOUT, WORK
 from cliptrase_core.cli.tasks import note
-from cliptrase_core.errors import InputError, expect_one_of
+from cliptrase_core.errors import InputError, counted, expect_one_of
 from cliptrase_core.evaluation import sheets, table
 from cliptrase_core.evaluation.between import chain, steps, to_lines
 from cliptrase_core.evaluation.between import to_json as to_json_between
@@ -45,7 +45,7 @@ from cliptrase_core.evaluation.run import (
     started_by,
 )
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
-from cliptrase_core.io.files import expect_ours, is_ours, write_all
+from cliptrase_core.io.files import expect_ours, is_ours, write_all, writing
 from cliptrase_core.options import ProtocolOptions, SegmentOptions, options_of
 from cliptrase_core.segmenter import Segmenter
 
@@ -108,7 +108,7 @@ def _run(
         return None
     (report,) = found
     _tell_about(report, output, notes)
-    print(f"{report['column']}, {report['pictures']['scored']} pictures: {headline(report)}")
+    print(f"{report['column']}, {counted(report['pictures']['scored'], 'picture')}: {headline(report)}")
     print(f"{_pace(report)} -> {output}")
     return report
 
@@ -170,8 +170,9 @@ def _run_methods(options: argparse.Namespace, load: Load, group: Group) -> int:
     rows = table.rows_of(names, reports, paths)
     setup = reports[0]["setup"]
     title = f"{setup['title']}: {len(rows)} methods, protocol {setup['protocol']}"
-    write_all(output.parent, {output.name: table.to_json(title, rows), beside.name: table.to_markdown(title, rows)})
-    _remove_earlier(output, {output, beside})
+    with _writing(output):
+        write_all(output.parent, {output.name: table.to_json(title, rows), beside.name: table.to_markdown(title, rows)})
+        _remove_earlier(output, {output, beside})
     worst = max(zip(reports, paths, strict=True), key=lambda pair: len(pair[0]["pictures"]["problems"]))
     _tell_about(*worst, about_model(options))
     for line in table.to_lines(rows):
@@ -205,8 +206,9 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
             return code
     if group.first:
         rows = chain(found, reports)
-        write_all(options.output.parent, {options.output.name: to_json_between(first, second, rows)})
-        _remove_earlier(options.output, {options.output})
+        with _writing(options.output):
+            write_all(options.output.parent, {options.output.name: to_json_between(first, second, rows)})
+            _remove_earlier(options.output, {options.output})
         for line in to_lines(rows):
             print(line)
     return code
@@ -368,19 +370,24 @@ def _write(found: Finished, plan: Plan, output: Path, options: argparse.Namespac
     report["run"] = run_facts(found.pace, command, group.world, device, torch.get_num_threads())
     shown = sheets.shown_pictures(plan.job, found.records)
     files = {kind: path.name for kind, path in _files(output).items()}
-    write_all(
-        output.parent,
-        {
-            **{files[title]: sheets.to_png(rows) for title, rows in shown.items()},
-            files["markdown"]: to_markdown(report, {title: files[title] for title in shown}),
-            files["page"]: to_html(report, shown),
-            files["json"]: to_json(report),
-        },
-    )
-    for title in sheets.TITLES:
-        if title not in shown:  # left by an earlier run with more pictures
-            output.with_name(files[title]).unlink(missing_ok=True)
+    contents = {
+        **{files[title]: sheets.to_png(rows) for title, rows in shown.items()},
+        files["markdown"]: to_markdown(report, {title: files[title] for title in shown}),
+        files["page"]: to_html(report, shown),
+        files["json"]: to_json(report),
+    }
+    with _writing(output):
+        write_all(output.parent, contents)
+        for title in sheets.TITLES:
+            if title not in shown:  # left by an earlier run with more pictures
+                output.with_name(files[title]).unlink(missing_ok=True)
     return report
+
+
+def _writing(output: Path) -> AbstractContextManager[None]:
+    """Explain a failure to write reports; the records are complete then, so that nothing is computed again."""
+    resumes = "Free disk space and run the same command again: it resumes."
+    return writing(f"report {output.name!r}", output.parent, "--output", resumes)
 
 
 def _tell_about(report: Report, output: Path, notes: Sequence[str]) -> None:
@@ -389,8 +396,8 @@ def _tell_about(report: Report, output: Path, notes: Sequence[str]) -> None:
     if problems:
         first = problems[0]
         print(
-            f"{len(problems)} of {report['pictures']['listed']} pictures could not be used, see {output.stem}.md; "
-            f"the first: {first['key']}: {first['why']}",
+            f"{len(problems)} of {counted(report['pictures']['listed'], 'picture')} could not be used, "
+            f"see {output.stem}.md; the first: {first['key']}: {first['why']}",
             file=sys.stderr,
         )
     note(*notes)
@@ -400,7 +407,7 @@ def _tell_about(report: Report, output: Path, notes: Sequence[str]) -> None:
 
 def _pace(report: Report) -> str:
     run = report["run"]
-    resumed = f"all {run['resumed']} pictures from the records of earlier runs"
+    resumed = f"{'all ' * (run['resumed'] != 1)}{counted(run['resumed'], 'picture')} from the records of earlier runs"
     return f"{run['images_per_second']:.2f} pictures a second" if run["images"] else resumed
 
 

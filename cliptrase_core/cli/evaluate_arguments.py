@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cliptrase_core.cli.arguments import ArgumentGroup, Once, add_options
+from cliptrase_core.cli.arguments import ArgumentGroup, Once, add_options, path_argument
 from cliptrase_core.evaluation.profiles import PROFILES, PROTOCOLS
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
 from cliptrase_core.names import BACKGROUNDS, LAYOUTS, WORD_LISTS
@@ -27,8 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--batch", type=int, default=WORK["batch"], metavar="N", help="pictures of one forward pass")
     work.add_argument("--readers", type=int, default=WORK["readers"], metavar="N", help="threads that read ahead")
     work.add_argument("--fresh", action="store_true", help="start over instead of resuming")
-    work.add_argument("--save-predictions", type=Path, metavar="DIR", help="save the labels, one PNG for each picture")
-    work.add_argument("--output", type=Path, metavar="FILE.json", help="the report; .html, .md and .png beside it")
+    work.add_argument(
+        "--save-predictions", type=path_argument, metavar="DIR", help="save the labels, one PNG for each picture"
+    )
+    work.add_argument(
+        "--output", type=path_argument, metavar="FILE.json", help="the report; .html, .md and .png beside it"
+    )
 
 
 def _add_data(data: ArgumentGroup) -> None:

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.errors import InputError
 from cliptrase_core.inspection.capture import AttentionMaps
 from cliptrase_core.io.export.npz import archive
-from cliptrase_core.io.files import MARK, expect_ours, safe_stem, write_all
+from cliptrase_core.io.files import MARK, expect_ours, safe_stem, write_all, writing
 from cliptrase_core.io.geometry import nearest
 from cliptrase_core.io.png import encode_png
 from cliptrase_core.models.encoder import resize_and_crop
@@ -74,16 +73,9 @@ def _save_maps(maps: AttentionMaps, seen: np.ndarray, folder: Path, options: arg
     place = {"layer": maps.layer, "head": maps.head or 0, "row": row, "column": column}  # head 0: mean of all
     about = {name: np.array(value) for name, value in {**place, "preset": options.preset}.items()}
     contents.append(archive({**arrays, **about}))
-    try:
+    with writing("output folder", folder, "--output"):
         folder.mkdir(parents=True, exist_ok=True)
         write_all(folder, dict(zip(names, contents, strict=True)))
-    except OSError as error:
-        raise InputError(
-            "output",
-            expected="a folder that can be written",
-            got=f"{folder}: {error.strerror}",
-            remedy="Choose another --output.",
-        ) from error
     return [folder / name for name in names]
 
 

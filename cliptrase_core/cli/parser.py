@@ -1,14 +1,13 @@
 """Command line with the commands `segment`, `inspect`, `evaluate` and `doctor`.
 
 Exit codes: 0 success; 1 other failure; 2 wrong usage or bad input, with one line on stderr (subject, expected, got,
-remedy), or a picture that could not be used, after the work on all others. Each command imports its modules when it
-runs: they import torch, which takes seconds.
+remedy), a full disk, or a picture that could not be used, after the work on all others. Each command imports its
+modules when it runs: they import torch, which takes seconds.
 """
 
 from __future__ import annotations
 
 import argparse
-import errno
 import io
 import os
 import sys
@@ -18,9 +17,17 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cliptrase_core.cli import evaluate_arguments
-from cliptrase_core.cli.arguments import Once, about_model, add_model_arguments, add_options, words_of_argument
+from cliptrase_core.cli.arguments import (
+    Once,
+    about_model,
+    add_model_arguments,
+    add_options,
+    path_text,
+    words_of_argument,
+)
 from cliptrase_core.errors import CliptraseError, one_line
 from cliptrase_core.io.export.formats import DEFAULT_FORMATS, FORMATS, users_of
+from cliptrase_core.io.files import FULL, not_written
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, read_image
 from cliptrase_core.names import MIN_AREA, MODES, NONE, OVERLAY_SIDE, REFINERS
 from cliptrase_core.options import LayoutOptions, SegmentOptions
@@ -30,7 +37,6 @@ if TYPE_CHECKING:
     from cliptrase_core.segmenter import Segmenter
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -81,12 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _discard_rest()
         return FAILED
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in FULL:
             raise
         _discard_rest()
-        expected, got = "space for what is printed and written", error.strerror or "none"
-        _complain(CliptraseError("output", expected=expected, got=got, remedy="Free disk space, then run it again."))
-        return FAILED
+        return _complain(not_written("output", "", error, full="Free disk space, then run it again."))
     except CliptraseError as error:
         return _complain(error)
     except KeyboardInterrupt:
@@ -250,7 +254,7 @@ def _add_outputs(segment: argparse.ArgumentParser) -> None:
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--output", required=True, metavar="DIR", help="made if missing")
+    command.add_argument("--output", required=True, type=path_text, metavar="DIR", help="made if missing")
     add_options(command, LayoutOptions)
     command.add_argument(
         "--max-pixels",

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from cliptrase_core.cli.pipeline import BATCH, Pipeline, threads_shared
 from cliptrase_core.cli.tasks import SETTINGS, Task, gather_results, note, source_entries
-from cliptrase_core.errors import CliptraseError, InputError, memory_explained, one_line, some
+from cliptrase_core.errors import CliptraseError, InputError, counted, memory_explained, one_line, some
 from cliptrase_core.inspection.scores import ALL_MISSING
 from cliptrase_core.io.allocator import blocks_kept
 from cliptrase_core.io.export.record import folder_digest
@@ -65,7 +65,9 @@ def segment_pictures(
     if len(tasks) > 1 or options.skip_existing:
         note(*notes)
         notes = []
-    bar = tqdm(total=len(tasks), unit="image", disable=len(tasks) < 2)
+    bar = tqdm(
+        total=len(tasks), unit="image", disable=True if len(tasks) < 2 else None
+    )  # None: off unless on a terminal
     pipeline: Pipeline[Task, _Picture, _Outcome] = Pipeline(run.read, run.work, options.jobs, BATCH)
     try:
         with threads_shared(options.jobs), blocks_kept():
@@ -84,7 +86,7 @@ def segment_pictures(
         bar.close()
         gather_results(options)
     if failed and len(tasks) > 1:
-        print(f"{failed} of {len(tasks)} images could not be segmented.", file=sys.stderr)
+        print(f"{failed} of {counted(len(tasks), 'picture')} could not be segmented.", file=sys.stderr)
     return failed
 
 

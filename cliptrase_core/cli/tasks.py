@@ -27,8 +27,8 @@ from cliptrase_core.io.export.formats import (
     unused_by,
 )
 from cliptrase_core.io.export.record import is_made_from, is_of_another, plain, read_record, to_json
-from cliptrase_core.io.export.saving import is_complete, planned, result_files, unusable
-from cliptrase_core.io.files import expect_ours, sha256, write_all
+from cliptrase_core.io.export.saving import is_complete, planned, result_files
+from cliptrase_core.io.files import expect_ours, not_written, sha256, write_all, writing
 from cliptrase_core.io.image import opened_file
 from cliptrase_core.io.inputs import data_set_names, find_pictures, possible_stems, result_stems
 from cliptrase_core.options import SegmentOptions, options_of
@@ -95,7 +95,8 @@ def find_tasks(vocabulary: Vocabulary, options: argparse.Namespace) -> tuple[lis
             renamed[saved.json.name] = to_json({**record, "file": task.file})
     _write_renamed(options.output, renamed)
     if options.skip_existing:
-        notes.append(f"{len(pictures) - len(tasks)} of {len(pictures)} pictures were done before.")
+        were = "was" if len(pictures) == 1 else "were"
+        notes.append(f"{len(pictures) - len(tasks)} of {counted(len(pictures), 'picture')} {were} done before.")
     _expect_folder(Path(options.output))
     if tasks and not any(task.path.is_file() for task in tasks):
         with opened_file(tasks[0].path, "a picture"):  # raises the error before a model is loaded for a mistyped name
@@ -183,19 +184,13 @@ def _expect_folder(folder: Path) -> None:
         with TemporaryFile(dir=place):
             pass
     except (OSError, ValueError) as error:  # ValueError: a null byte
-        got = f"{str(folder)!r} ({error.strerror if isinstance(error, OSError) else error})"
-        remedy = "Choose another --output."
-        raise InputError(
-            "output directory", expected="a directory that can be written to", got=got, remedy=remedy
-        ) from error
+        raise not_written("output folder", folder, error, "--output") from error
 
 
 def _write_renamed(output: str, contents: Mapping[str, bytes]) -> None:
     """Write the JSON of pictures that were done before and have another name in the data set of this command."""
-    try:
+    with writing("output folder", output, "--output"):
         write_all(Path(output), contents)
-    except OSError as error:
-        raise unusable(output, error) from error
 
 
 def gather_results(options: argparse.Namespace) -> None:

@@ -7,13 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cliptrase_core.errors import InputError
-from cliptrase_core.evaluation.profiles import Profile, Slide
+from cliptrase_core.errors import InputError, counted
+from cliptrase_core.evaluation.profiles import LONGEST, Profile, Slide
 from cliptrase_core.methods.registry import LAST_COUNTS, Method, method_by_name
 from cliptrase_core.options import ProtocolOptions, SegmentOptions
 
 SWITCHES = ("blocks", "pairs", "residual", "mlp", "smoothing", "neighbours", "resclip")
 """Attributes of a method that a report lists, because a program may run a method differently from its paper."""
+
+WIDEST = 448
+"""Largest window in pixels of any program; a larger one must fit into the picture."""
 
 _OF_SLIDE = tuple(field.name for field in dataclasses.fields(Slide))
 _RESCLIP = "resclip_"
@@ -57,13 +60,25 @@ def _slide(slide: Slide, given: Mapping[str, Any], short_side: int | None) -> Sl
     changes = {name: value for name, value in given.items() if name in _OF_SLIDE}
     if "window" in changes:
         changes["window"] = changes["window"] or None
+    if short_side is not None and short_side > LONGEST:  # the long side would bring it down unnoticed
+        expected = f"at most {LONGEST} pixels, the limit of the long side under a protocol with windows"
+        raise InputError("short side", expected=expected, got=str(short_side), remedy="Give a smaller --short-side.")
     slide = dataclasses.replace(slide, **changes, short_side=short_side or slide.short_side)
     if slide.window is None:
         if "stride" in given:
             raise _refused("stride", "none, since the model sees the whole picture", given["stride"])
         return dataclasses.replace(slide, stride=Slide.stride)  # unused: one value, so that equal runs compare equal
+    if slide.stride > slide.window and "stride" not in given:
+        expected, remedy = f"at least the stride's {slide.stride} pixels, to leave no gaps", "Give --stride too."
+        raise InputError("window", expected=expected, got=str(slide.window), remedy=remedy)
     if slide.stride > slide.window:
-        raise _refused("stride", f"at most the window's {slide.window} pixels, to leave no gaps", slide.stride)
+        most = counted(slide.window, "pixel")
+        raise _refused("stride", f"at most the window's {most}, to leave no gaps", slide.stride)
+    widest = max(slide.short_side, WIDEST)
+    if slide.window > widest:  # the time grows with the fourth power of the side, for pixels that are none
+        expected = f"at most {widest} pixels with a short side of {slide.short_side}, since the rest would be filled up"
+        remedy = "Give a smaller --window or a larger --short-side, or --window 0 for the whole picture."
+        raise InputError("window", expected=expected, got=str(slide.window), remedy=remedy)
     return slide
 
 
@@ -101,6 +116,18 @@ def expect_background(slide: Slide, values: ProtocolOptions, background: bool) -
     if not slide.background_words and not slide.threshold:
         expected = "a threshold above 0 with --no-background-words, or no pixel would be background"
         raise InputError("threshold", expected=expected, got="0", remedy="Give --threshold.")
+
+
+def expect_label(values: ProtocolOptions, labels: int) -> None:
+    """Raise InputError for a label of unsure pixels that no class has: it would be a separate one, as -1 is.
+
+    Args:
+        values: user's values.
+        labels: number of classes of the run, and one for the background if there is one.
+    """
+    if values.resclip_unsure is not None and values.resclip_unsure >= labels:
+        expected = f"a label from 0 to {labels - 1}, or -1 for a separate one"
+        raise _refused("resclip_unsure", expected, values.resclip_unsure)
 
 
 def differences(profile: Profile, setting: str | None, chosen: Choices) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cliptrase_core.errors import InputError
+from cliptrase_core.errors import InputError, counted
 from cliptrase_core.evaluation.metrics import ClassCounts, Counts, Rule, bounds_of, figures, resampled_figures, total
 from cliptrase_core.evaluation.records import Record, counts_of, every_record, means
 from cliptrase_core.evaluation.report import FORMAT, Report
@@ -62,7 +62,7 @@ def compared(first: Path, second: Path) -> Iterator[str]:
         alone = len(one.records) - len(keys)
         more = f"; {alone} only here" if alone else ""
         yield f"{name}: {one.path.name}: {one.report['setup'].get('title')}, {_made_by(one.report)}{more}"
-    yield f"{len(keys)} pictures in both"
+    yield f"{counted(len(keys), 'picture')} in both"
     yield ""
     yield "| figure | a | b | b - a | 95 % interval |"
     yield "|---|---|---|---|---|"

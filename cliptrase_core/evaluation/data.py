@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from os.path import isdir, isfile
 from pathlib import Path
 
-from cliptrase_core.errors import InputError, expect_one_of, one_line
+from cliptrase_core.errors import InputError, counted, expect_one_of, one_line
 from cliptrase_core.evaluation.examples import read_examples
 from cliptrase_core.evaluation.layouts import Layout, Pair, find_pairs, missing_folders
 from cliptrase_core.evaluation.mask_check import Convention, described, expect_usable, summarise
@@ -223,8 +223,10 @@ def _state(setting: Setting, layout: Layout, root: Path) -> Iterator[str]:
 def _counted(pairs: Sequence[Pair], use: str) -> str:
     no_image = sum(not isfile(pair.image) for pair in pairs)
     no_mask = sum(not isfile(pair.mask) for pair in pairs)
-    state = use if not no_image + no_mask else f"{no_image} pictures and {no_mask} masks are missing"
-    return f"{len(pairs)} pictures, {state}"
+    state = (
+        use if not no_image + no_mask else f"{counted(no_image, 'picture')} and {counted(no_mask, 'mask')} are missing"
+    )
+    return f"{counted(len(pairs), 'picture')}, {state}"
 
 
 def _masks(pairs: Sequence[Pair], convention: Convention | None) -> Iterator[str]:

@@ -11,7 +11,15 @@ import torch
 
 from cliptrase_core.errors import InputError, expect_one_of
 from cliptrase_core.evaluation.batches import Job
-from cliptrase_core.evaluation.choices import SWITCHES, Choices, choose, differences, expect_background, worded
+from cliptrase_core.evaluation.choices import (
+    SWITCHES,
+    Choices,
+    choose,
+    differences,
+    expect_background,
+    expect_label,
+    worded,
+)
 from cliptrase_core.evaluation.data import Data, sha256_of
 from cliptrase_core.evaluation.metrics import Rule
 from cliptrase_core.evaluation.predictions import FilePredictor, Saver, expect_apart, folders_of, read_facts
@@ -177,6 +185,8 @@ def _choices(request: Request, data: Data) -> Choices | None:
         return None
     chosen = _windows(request, profile)
     expect_background(chosen.slide, request.values, data.words is not None and bool(data.words.background))
+    if data.words is not None:  # examples have their own words each
+        expect_label(request.values, len(data.words.class_names))
     return chosen
 
 

@@ -24,7 +24,7 @@ from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.predictors import Outcome, crop_ground_truth
 from cliptrase_core.evaluation.records import Header, expect_same
 from cliptrase_core.evaluation.sources import Labels, Sample, size_and_time
-from cliptrase_core.io.files import MARK, expect_ours, safe_stem, write_all
+from cliptrase_core.io.files import MARK, expect_ours, safe_stem, write_all, writing
 from cliptrase_core.io.geometry import centre_crop_frame
 from cliptrase_core.io.masks import IGNORED, read_numbers
 from cliptrase_core.io.png import encode_png
@@ -153,13 +153,9 @@ class Saver:
 
     def _write(self, name: str, content: bytes) -> None:
         path = self._folder / name
-        try:
+        with writing("predictions", self._folder, "--save-predictions"):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_all(path.parent, {path.name: content})
-        except OSError as error:
-            got, remedy = error.strerror or "an error", "Free disk space, or choose another --save-predictions."
-            expected = "a folder that can be written"
-            raise InputError("predictions", expected=expected, got=got, remedy=remedy) from error
 
 
 def read_facts(folder: Path) -> dict[str, Any] | None:

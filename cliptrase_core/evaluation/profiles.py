@@ -19,6 +19,9 @@ from cliptrase_core.errors import expect_one_of
 from cliptrase_core.methods.registry import Method, ResclipSettings, method_by_name
 from cliptrase_core.presets import PositionResize
 
+LONGEST = 2048
+"""Maximal long side in pixels after resizing, even if the short side stays below its target."""
+
 
 @dataclass(frozen=True)
 class Slide:

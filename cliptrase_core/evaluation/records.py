@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.metrics import ClassCounts, Counts, Matrix
+from cliptrase_core.io.files import writing
 
 Header = Mapping[str, Any]
 """Settings of an evaluation, JSON-serialisable; two runs with equal headers give equal records."""
@@ -94,10 +96,12 @@ class Ledger:
 
     def __init__(self, path: Path, header: Header) -> None:
         """Open the file to append after the last complete line."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole = _whole_lines(path)
-        self._file = path.open("ab")
-        self._file.truncate(len(whole))
+        self._folder = path.parent
+        with self._explained():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            whole = _whole_lines(path)
+            self._file = path.open("ab")
+            self._file.truncate(len(whole))
         headers = [line for line in whole.splitlines() if line.startswith(b'{"header":')]
         if not headers or json.loads(headers[-1])["header"] != _as_read(header):  # for example, another --limit
             self._write({"header": header})
@@ -119,12 +123,13 @@ class Ledger:
         self.close()
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        try:
+        with self._explained():  # earlier records are complete
             self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
             self._file.flush()
-        except OSError as error:  # such as a full disk: earlier records are complete
-            got, remedy = error.strerror or "an error", "Free disk space and run the same command again: it resumes."
-            raise InputError("records", expected="free disk space", got=got, remedy=remedy) from error
+
+    def _explained(self) -> AbstractContextManager[None]:
+        resumes = "Free disk space and run the same command again: it resumes."
+        return writing("records", self._folder, "--output", resumes)
 
 
 def part_path(folder: Path, rank: int) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cliptrase_core.errors import one_line
+from cliptrase_core.errors import counted, one_line
 from cliptrase_core.evaluation.metrics import (
     LEVEL,
     RESAMPLES,
@@ -114,7 +114,7 @@ def to_markdown(report: Report, sheets: Mapping[str, str]) -> bytes:
     """
     setup, run, pictures = report["setup"], report["run"], report["pictures"]
     lines = [f"# {setup['title']}: {report['column']}", ""]
-    lines += [f"{pictures['scored']} of {pictures['listed']} pictures scored.", ""]
+    lines += [f"{pictures['scored']} of {counted(pictures['listed'], 'picture')} scored.", ""]
     lines += [f"| figure | per cent | {LEVEL} % interval over pictures |", "|---|---|---|"]
     lines += [f"| {name} | {digits(entry['value'])} | {span(entry)} |" for name, entry in report["figures"].items()]
     lines += ["", "Figures of another protocol do not belong in the same column.", ""]
@@ -123,9 +123,9 @@ def to_markdown(report: Report, sheets: Mapping[str, str]) -> bytes:
     lines += ["## How it was made", "", "```", run["command"], "```", ""]
     lines += [f"- {name}: {_one_line(value)}" for name, value in setup.items() if value is not None]
     lines += [
-        f"- run: {run['images']} pictures in {run['seconds']:.1f} s, {run['images_per_second']:.2f} a second, "
-        f"{run['resumed']} from earlier runs; {run['processes']} process(es), {run['device']}, "
-        f"{run['threads']} threads"
+        f"- run: {counted(run['images'], 'picture')} in {run['seconds']:.1f} s, "
+        f"{run['images_per_second']:.2f} a second, {run['resumed']} from earlier runs; "
+        f"{run['processes']} process(es), {run['device']}, {run['threads']} threads"
     ]
     lines += [f"- versions: {', '.join(f'{name} {value}' for name, value in run['versions'].items())}"]
     for title, name in sheets.items():

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from cliptrase_core.errors import CliptraseError, InputError
 from cliptrase_core.evaluation.batches import SKIPPED, Job, Work, make_batches, run_batches
 from cliptrase_core.evaluation.records import Header, Ledger, Record, every_record, forget, part_path, read_ledgers
+from cliptrase_core.io.files import not_written
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,7 @@ def only_writer(output: Path, group: Group) -> Iterator[None]:
             remedy = "Wait until it is done, or choose another --output."
             raise InputError(f"report {output.name!r}", expected="no other writer", got=got, remedy=remedy) from error
         except OSError as error:
-            got = f"{output.parent}: {error.strerror}"
-            remedy = "Choose another --output."
-            raise InputError("output", expected="a folder that can be written", got=got, remedy=remedy) from error
+            raise not_written("output folder", output.parent, error, "--output") from error
 
     group.by_first(take)
     try:
@@ -174,7 +173,7 @@ def _work(
     done: list[list[Record]] = [[] for _ in parts]
     encoder_seconds = 0.0
     pictures = sum(len(batch) for batch, _ in work)
-    quiet = not pictures or rank > 0  # only one process shows a progress bar
+    quiet = True if not pictures or rank > 0 else None  # only one process shows a bar; None: off unless on a terminal
     with ExitStack() as stack:
         paths = [part_path(records_folder(part.output), rank) for part in parts]
         ledgers = [stack.enter_context(Ledger(path, part.header)) for path, part in zip(paths, parts, strict=True)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cliptrase_core.errors import InputError
+from cliptrase_core.errors import InputError, counted
 from cliptrase_core.io.geometry import Size, between_samples, expect_place
 from cliptrase_core.regions.decode import label_probabilities
 from cliptrase_core.regions.otsu import otsu_threshold
@@ -182,7 +182,7 @@ class PatchScores:
 
     def __repr__(self) -> str:
         words, h, w = self.logits.shape
-        return f"<PatchScores of {words} words at {h} x {w} patches>"
+        return f"<PatchScores of {counted(words, 'word')} at {h} x {w} patches>"
 
     @property
     def class_probabilities(self) -> Tensor:

@@ -6,6 +6,7 @@ A file is written whole or not at all. It never replaces a file of another progr
 from __future__ import annotations
 
 import codecs
+import errno
 import hashlib
 import json
 import os
@@ -129,6 +130,39 @@ def visible(text: str) -> str:
 def _cut(text: str) -> str:
     short = text[:MAX_STEM].encode("utf-8")[:_MAX_STEM_BYTES]
     return short.decode("utf-8", "ignore").rstrip(". ")  # drops a character that was cut in two
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of errors for which there is too little space."""
+
+
+def not_written(what: str, folder: object, error: Exception, option: str = "folder", full: str = "") -> InputError:
+    """Return the error for files that cannot be written: neither a number nor the name of a temporary file.
+
+    Args:
+        what: subject of the message, such as "output folder".
+        folder: folder of the files.
+        error: reason.
+        option: name of the folder in the remedy: a command-line option where there is one.
+        full: remedy if there is no space; empty for the usual one.
+    """
+    reason = "a zero byte in its name" if "null" in str(error) else getattr(error, "strerror", None) or str(error)
+    if isinstance(error, OSError) and error.errno in FULL:
+        remedy = full or f"Free disk space, or choose another {option}."
+        return InputError(what, expected="free disk space", got=reason, remedy=remedy)
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        reason = "a file of that name is there"
+    got = f"{str(folder)!r} ({reason})"
+    return InputError(what, expected="a folder that can be written", got=got, remedy=f"Choose another {option}.")
+
+
+@contextmanager
+def writing(what: str, folder: object, option: str = "folder", full: str = "") -> Iterator[None]:
+    """Turn a failure of the file system into an InputError, see `not_written`."""
+    try:
+        yield
+    except OSError as error:
+        raise not_written(what, folder, error, option, full) from error
 
 
 def write_all(folder: Path, contents: Mapping[str, bytes | Iterable[bytes]]) -> None:

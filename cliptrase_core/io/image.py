@@ -133,8 +133,21 @@ def _read(source: ImageInput, max_pixels: int, *, whole: bool) -> ReducedImage:
         "picture",
         "the path of a file, a PIL image or a uint8 array (H, W, 3)",
         "a picture that was read at a smaller size" if isinstance(source, ReducedImage) else type(source).__name__,
-        "Convert it first: Image.open(io.BytesIO(data)) for bytes, tensor.numpy() for a tensor.",
+        _conversion(source),
     )
+
+
+def _conversion(source: object) -> str:
+    """Return the remedy for a picture of another type."""
+    if isinstance(source, (list, tuple)) and not isinstance(source, ReducedImage):
+        return "Give one picture here; encode_batch takes a list."
+    if type(source).__name__ in ("Segmentation", "Refined"):  # no import: they are made of pictures
+        return "Give the picture of the result, or its encoding."
+    if hasattr(source, "read"):
+        return "Convert it first: Image.open(file)."
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return "Convert it first: Image.open(io.BytesIO(data))."
+    return "Convert it first: tensor.numpy()." if hasattr(source, "numpy") else "Give the path of its file."
 
 
 def _as_it_is(pixels: npt.NDArray[np.uint8]) -> ReducedImage:
@@ -362,7 +375,7 @@ def expect_pixels(height: int, width: int, name: str, max_pixels: int) -> None:
 
 
 def _too_large(name: str, max_pixels: int, got: str) -> InputError:
-    return _error(name, f"at most {max_pixels:,} pixels", got, _SMALLER)
+    return _error(name, f"at most {max_pixels:,} pixel{'s' * (max_pixels != 1)}", got, _SMALLER)
 
 
 @contextmanager

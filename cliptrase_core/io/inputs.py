@@ -66,6 +66,9 @@ def _is_copy(path: Path, lists: dict[Path, dict[str, set[str]]]) -> bool:
 
 def _matching(argument: str, recursive: bool, broken: set[str]) -> list[Path]:
     """Return the pictures of one argument in order; add links to missing pictures to `broken`."""
+    if not argument:  # to pathlib, the current folder
+        remedy = "Name it; the current folder is called . here."
+        raise InputError("picture", expected="a file, a folder or a pattern", got="an empty name", remedy=remedy)
     path = Path(argument)
     try:
         folder, wild = path.is_dir(), any(sign in argument for sign in _WILD) and not os.path.lexists(path)
@@ -83,7 +86,7 @@ def _matching(argument: str, recursive: bool, broken: set[str]) -> list[Path]:
         remedy = "Name another folder." if recursive else "Name another folder, or add --recursive."
         if wild:
             what, remedy = f"pattern {argument!r}", "Check its folder and ending."
-        got = f"only {len(links)} links to missing ones" if links else "none"
+        got = f"only {counted(len(links), 'link')} to missing ones" if links else "none"
         raise InputError(what, expected="pictures, such as a .jpg", got=got, remedy=remedy)
     return sorted(pictures)
 

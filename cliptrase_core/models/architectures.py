@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +16,7 @@ from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from cliptrase_core.errors import InputError, WeightsError
+from cliptrase_core.errors import InputError, WeightsError, near
 from cliptrase_core.models.backbone import unsupported
 from cliptrase_core.models.checkpoint import SUFFIXES
 
@@ -85,13 +84,6 @@ def tags(name: str) -> list[str]:
 def tag(name: str, pretrained: str) -> dict[str, Any]:
     """Return location, activation, mean and std of open_clip's weights with this tag; {} if there are none."""
     return dict(open_clip.get_pretrained_cfg(plain(name), pretrained))
-
-
-def near(word: str, known: list[str]) -> str:
-    """Return "Did you mean ...?" with similar known names, or an empty text."""
-    folded = {entry.casefold(): entry for entry in known}
-    close = difflib.get_close_matches(word.casefold(), folded, n=3, cutoff=0.5)
-    return f"Did you mean {' or '.join(folded[entry] for entry in close)}?" if close else ""
 
 
 def tokenizer_for(name: str) -> Callable[..., Tensor]:

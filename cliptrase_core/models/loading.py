@@ -14,7 +14,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from cliptrase_core.cancel import Progress
-from cliptrase_core.errors import InputError, WeightsError
+from cliptrase_core.errors import InputError, WeightsError, near
 from cliptrase_core.models import architectures, embedded, hub
 from cliptrase_core.models.backbone import expect_no_hooks
 from cliptrase_core.models.checkpoint import (
@@ -288,7 +288,7 @@ def _find_origin(name: str, pretrained: str | os.PathLike[str] | None) -> Path |
     if tag and (Path(tag).suffix.lower() in SUFFIXES or os.sep in tag or "/" in tag or Path(tag).exists()):
         return Path(tag).expanduser()
     known = architectures.tags(name)
-    remedy = f"Known tags: {', '.join(known) or 'none, give a file'}. {architectures.near(tag or '', known)}"
+    remedy = f"Known tags: {', '.join(known) or 'none, give a file'}. {near(tag or '', known)}"
     got = repr(tag) if tag else "nothing"
     raise InputError(f"weights of {name}", expected="a tag or a weights file", got=got, remedy=remedy.strip())
 

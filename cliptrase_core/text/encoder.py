@@ -14,6 +14,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import open_clip
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,9 @@ from cliptrase_core.errors import InputError, expect_one_of
 from cliptrase_core.models.blocks import finish_block, project
 from cliptrase_core.text.vocabulary import Vocabulary
 from cliptrase_core.text.words import TextFeatures, Words, read_text_features, read_words
+
+USUAL_TEMPLATES = "simple7"
+"""Templates of words that are embedded without a preset."""
 
 CACHED_WORDS = 20_000
 """Limit of cached embeddings: 40 MB at D = 512; the least recently used are removed first."""
@@ -74,12 +78,12 @@ class TextEncoder:
         self._words: LRUCache[Tensor] = LRUCache(CACHED_WORDS)
         self._prefixes: dict[tuple[int, ...], Prefix] = {}
 
-    def embed(self, words: Sequence[str], templates: str = "simple7") -> Tensor:
+    def embed(self, words: Sequence[str], templates: str | None = None) -> Tensor:
         """Return one unit vector for each word: the normalised mean of the unit vectors of its prompts.
 
         Args:
             words: any text; case and spelling are not changed.
-            templates: name of a set of prompt templates.
+            templates: name of a set of prompt templates; None uses `USUAL_TEMPLATES`.
 
         Returns:
             (P, D) float32, on the device of the model.
@@ -87,8 +91,8 @@ class TextEncoder:
         Raises:
             InputError: no words, an empty one, unknown templates, or a word too long for the model's context.
         """
-        sentences = templates_by_name(templates)
-        _expect_list(words)
+        templates = USUAL_TEMPLATES if templates is None else templates
+        sentences, words = templates_by_name(templates), _read_list(words)
         if not words or not all(word.strip() for word in words):
             got = "an empty one" if words else "none"
             raise InputError("words", expected="at least one, none empty", got=got, remedy='For example "cat; dog".')
@@ -119,7 +123,7 @@ class TextEncoder:
 
         Punctuation has no meaning that could be missing.
         """
-        _expect_list(words)
+        words = _read_list(words)
         embedding = getattr(self._tower, "token_embedding", None)
         if not isinstance(embedding, nn.Embedding) or not words:
             return []
@@ -290,12 +294,25 @@ def _without_punctuation(word: str) -> str:
     return "".join(" " if kind[0] == "P" or kind in signs else sign for sign, kind in zip(word, kinds, strict=True))
 
 
-def _expect_list(words: Any) -> None:
-    """Refuse all but a list of texts; the letters of a single text would count as words."""
-    one_text = isinstance(words, str)
-    if one_text or not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
-        got = f"the text {words[:40]!r}" if one_text else repr(words)[:60]
-        raise InputError("words", expected="a list of texts", got=got, remedy="Put it into a list.")
+def _read_list(words: Any) -> Sequence[str]:
+    """Return words as a list of texts, as `read_words` reads lists; the letters of a single text would be words."""
+    words = words.tolist() if isinstance(words, np.ndarray) else words
+    other = None if isinstance(words, str) or not isinstance(words, Sequence) else _not_text(words)
+    if isinstance(words, Sequence) and not isinstance(words, str) and other is None:
+        return words
+    got, remedy = repr(words)[:60], "Make it a list of texts."
+    if isinstance(words, str):
+        got, remedy = f"the text {words[:40]!r}", "Put it into a list."
+    elif isinstance(words, (set, frozenset)):
+        remedy = "A set has no order: make it a list."
+    elif other is not None:
+        got, remedy = f"{other} among them", "Give each word as a text in quotes."
+    raise InputError("words", expected="a list of texts", got=got, remedy=remedy)
+
+
+def _not_text(words: Sequence[Any]) -> str | None:
+    """Return the first entry that is not a text, shortened, or None if all are texts."""
+    return next(("nothing" if word is None else repr(word)[:40] for word in words if not isinstance(word, str)), None)
 
 
 def _batches(prompts: Any, at_once: int = PROMPTS_AT_ONCE) -> Iterator[Any]:

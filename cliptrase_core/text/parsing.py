@@ -31,7 +31,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from cliptrase_core.errors import InputError
+from cliptrase_core.errors import InputError, counted
 from cliptrase_core.results import BACKGROUND
 from cliptrase_core.text import word_lists
 
@@ -42,10 +42,11 @@ MOST_DOUBTS = 3
 
 MAX_MARKS = 30
 _LINE_ENDS = re.compile("\r\n|[\r\u0085\u2028\u2029]")
-# Control characters except tab and line feed, lone surrogates, soft hyphen, bidi marks and isolates, zero-width marks,
-# tag characters.
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")  # the others are white space
+# Control characters except tab and line feed, soft hyphen, bidi marks and isolates, zero-width marks, tag characters.
 _UNWANTED = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 _CODE = re.compile(r"\s*[\[{(]")
@@ -124,11 +125,25 @@ def read_typed(text: str) -> Typed:
 
 
 def clean(text: str) -> str:
-    """Convert to NFC, line ends to "\\n", other white space except tabs to " "; remove invisible characters."""
+    """Convert to NFC, line ends to "\\n", other white space except tabs to " "; remove invisible characters.
+
+    Raises:
+        InputError: half a character, or a long run of accents.
+    """
+    if odd := _SURROGATES.search(text):  # removed, it would change the word
+        part = text[max(0, odd.start() - 20) : odd.end() + 20].encode("utf-8", "backslashreplace").decode()
+        remedy = "Type it again in a UTF-8 terminal (LC_ALL=C.UTF-8), or save the words as a UTF-8 file: @words.txt."
+        raise refuse("words in UTF-8", f"other bytes: {quoted(part)}", remedy)
     text = re.sub(r"[^\S\n\t]", " ", _LINE_ENDS.sub("\n", text))
     _expect_few_marks(text)
     # NFC comes before splitting: it makes a separator of U+037E, the Greek question mark.
     return unicodedata.normalize("NFC", _UNWANTED.sub("", text))
+
+
+def removed_controls(text: str) -> list[str]:
+    """Return a note if `clean` removes control characters of a text; invisible marks of typing need none."""
+    count = len(_CONTROLS.findall(text))
+    return [f"Removed {counted(count, 'control character')} from the words: check their spelling."] if count else []
 
 
 def _expect_few_marks(text: str) -> None:

@@ -18,7 +18,17 @@ from importlib import resources
 from cliptrase_core.errors import InputError
 from cliptrase_core.names import DATASETS, fold
 from cliptrase_core.results import BACKGROUND, is_background
-from cliptrase_core.text.parsing import EXAMPLE, MOST_DOUBTS, VERBATIM, clean, quoted, read_typed, refuse, western
+from cliptrase_core.text.parsing import (
+    EXAMPLE,
+    MOST_DOUBTS,
+    VERBATIM,
+    clean,
+    quoted,
+    read_typed,
+    refuse,
+    removed_controls,
+    western,
+)
 
 MAX_CHARACTERS = 200_000
 MAX_CLASSES = 1_500
@@ -33,6 +43,7 @@ MANY_SYNONYMS = 12
 
 _SEPARATORS = re.compile(r"[;,|\s]+")
 _KEY = re.compile(rf"(?:[-*•][ \t]+)?{BACKGROUND}[ \t]*[:\uff1a]", re.IGNORECASE)
+_FILE = re.compile(r"@.*\.\w+|[^\s;,|]+\.(?:txt|json|csv|tsv|ya?ml|names)", re.IGNORECASE)
 _UNDERLINED = re.compile(rf"^_+{BACKGROUND}_+$", re.IGNORECASE)  # spelling of LabelMe and PASCAL
 
 
@@ -131,10 +142,11 @@ def parse_vocabulary(text: str) -> Vocabulary:
         InputError: no text, no class, an unknown section, or more than the limits of this module allow.
     """
     typed = read_typed(_checked(text))
+    removed = removed_controls(text)
     name, note = _dataset_called(typed.alone)
     if name:
-        return _with_background(dataset_vocabulary(name), typed.background, note)
-    notes, united = dict.fromkeys(typed.notes), dict[str, None]()  # ordered, each once
+        return _with_background(dataset_vocabulary(name), typed.background, [*removed, *filter(None, [note])])
+    notes, united = dict.fromkeys([*removed, *typed.notes]), dict[str, None]()  # ordered, each once
     groups = _merge(filter(None, map(_folded, typed.classes)), notes, united)
     background = [word for word in _words(typed.background) if word]
     if background and (key := next(filter(is_background, groups), None)):
@@ -145,6 +157,9 @@ def parse_vocabulary(text: str) -> Vocabulary:
     kept = _background(background, groups, notes)
     _check_counts(groups, kept)
     classes = tuple(WordGroup(next(iter(words.values())), tuple(words.values())) for words in groups.values())
+    if len(classes) == 1 and _FILE.fullmatch(classes[0].name):
+        files = "only the command line reads files. In Python, read the file yourself."
+        notes[f"{quoted(classes[0].name)} is the name of a class here: {files}"] = None
     for group in classes:
         if len(group.prompts) > MANY_SYNONYMS:
             notes[
@@ -232,9 +247,9 @@ def _dataset_called(text: str) -> tuple[str | None, str]:
     return name, f'Read as the {count} classes of the data set {name}. For one class of that name write "{text};".'
 
 
-def _with_background(base: Vocabulary, words: Iterable[str], note: str) -> Vocabulary:
-    """Return a data set's vocabulary with further background words and a note on its name, if there are any."""
-    notes: dict[str, None] = dict.fromkeys([note] if note else [])
+def _with_background(base: Vocabulary, words: Iterable[str], about: Iterable[str]) -> Vocabulary:
+    """Return a data set's vocabulary with further background words and notes about its text, if there are any."""
+    notes: dict[str, None] = dict.fromkeys(about)
     groups = {fold(group.name): {fold(word): word for word in group.prompts} for group in base.classes}
     own = [word for word in _words(words) if word and word not in base.background]
     kept = (*base.background, *_background(own, groups, notes))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,6 +40,14 @@ def photo(tmp_path, picture):
 
 def run(*arguments):
     return cli.main([str(argument) for argument in arguments])
+
+
+def code_of(*arguments):
+    """Return the exit code, also of what argparse refuses."""
+    try:
+        return run(*arguments)
+    except SystemExit as end:
+        return end.code
 
 
 def test_segment_writes_files_that_reopen(photo, tmp_path, capsys):
@@ -94,7 +104,7 @@ def test_one_broken_picture_does_not_stop_the_rest_and_is_reported(photo, tmp_pa
     assert code == 2
     assert (tmp_path / "out" / "photo.json").exists()
     assert not list((tmp_path / "out").glob("broken*"))
-    assert "1 of 2 images could not be segmented" in capsys.readouterr().err
+    assert "1 of 2 pictures could not be segmented" in capsys.readouterr().err
 
 
 def test_pictures_of_one_name_do_not_overwrite_each_other(photo, tmp_path, picture):
@@ -271,6 +281,26 @@ def test_bad_input_is_one_line_and_exit_code_2(photo, tmp_path, capsys, argument
     assert said in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["segment", "", "--vocabulary", "a; b", "--output", "out"], "picture: expected a file, a folder or a pattern"),
+        (["segment", "photo.png", "--vocabulary", "a; b", "--output", ""], "argument --output: expected a path, got"),
+        (["inspect", "", "--row", "0", "--column", "0", "--output", "out"], "got a folder or a device. Choose"),
+        (["inspect", "photo.png", "--row", "0", "--column", "0", "--output", ""], "argument --output: expected a path"),
+        (["evaluate", "--setting", "examples", "--output", ""], "argument --output: expected a path, got an empty one"),
+        (["evaluate", "--save-predictions", "", "--output", "a.json"], "argument --save-predictions: expected a path"),
+    ],
+)  # fmt: skip
+def test_an_empty_name_is_not_the_current_folder(photo, capsys, monkeypatch, arguments, said):
+    monkeypatch.chdir(photo.parent)
+    assert code_of(*arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert os.listdir(photo.parent) == ["photo.png"]
+
+
 def test_a_broken_picture_alone_is_one_line_too(tmp_path, capsys):
     broken = tmp_path / "broken.png"
     broken.write_text("not a picture")
@@ -344,6 +374,46 @@ def test_module_runs_as_a_command():
     assert done.stdout.strip()
 
 
+COMMANDS = {
+    "segment": ["segment", "photo.png", "--vocabulary", "cat; dog", "--output", "out"],
+    "inspect": ["inspect", "photo.png", "--row", "0", "--column", "0", "--output", "out"],
+    "evaluate": ["evaluate", "--setting", "examples", "--limit", "1", "--output", "out/report.json"],
+    "predictions": [
+        *("evaluate", "--setting", "examples", "--limit", "1", "--output", "here/report.json"),
+        *("--save-predictions", "out"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["a full disk", "a file in its place"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_output_that_cannot_be_written_is_one_line_in_words_and_exit_code_2(
+    photo, capsys, monkeypatch, command, place
+):
+    monkeypatch.chdir(photo.parent)
+    really = Path.open
+
+    def without_space(path, mode="r", *more, **settings):
+        if path.suffix in (".tmp", ".jsonl") and mode in ("xb", "ab"):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return really(path, mode, *more, **settings)
+
+    if place == "a full disk":
+        monkeypatch.setattr(Path, "open", without_space)
+    else:
+        photo.with_name("out").write_text("mine")
+    assert run(*COMMANDS[command]) == 2
+    error = capsys.readouterr().err
+    said = [line for line in error.splitlines() if "expected" in line]
+    assert len(said) == 1
+    assert "Errno" not in error
+    assert ".tmp" not in error
+    if place == "a full disk":
+        assert "expected free disk space, got No space left on device. Free disk space" in said[0]
+    else:
+        assert "expected a folder that can be written, got 'out' (a file of that name is there). Choose ano" in said[0]
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("buffered", ["1", ""])
 @pytest.mark.parametrize("end", ["full", "closed", "cut"])
@@ -357,8 +427,8 @@ def test_a_full_or_closed_output_is_no_traceback(tmp_path, photo, end, buffered)
     said = done.stderr.splitlines()
     if end == "full":
         assert len(said) == 1
-        assert said[0].startswith("cliptrase: output: expected space for what is printed and written, got No space")
-        assert done.returncode == 1
+        assert said[0].startswith("cliptrase: output: expected free disk space, got No space left on device. Free")
+        assert done.returncode == 2
     else:
         assert said == []
         assert done.returncode == 0 or end == "cut"

@@ -75,7 +75,7 @@ def test_each_format_writes_its_own_files_and_a_description_and_is_skipped_when_
     assert name == "json" or expected
     capsys.readouterr()
     assert run(*line, "--skip-existing") == 0
-    assert "1 of 1 pictures were done before" in capsys.readouterr().err
+    assert "1 of 1 picture was done before" in capsys.readouterr().err
     if name not in ("json", "coco"):
         victim = next(path for path in sorted(made) if path not in ("a.json", "yolo/data.yaml", "yolo/files.sha256"))
         (tmp_path / "out" / victim).unlink()
@@ -128,7 +128,7 @@ def test_only_options_of_the_formats_make_a_result_again(tmp_path, capsys):
     for formats, done in (("png", 1), ("png,labelme", 0)):
         capsys.readouterr()
         assert run(*line, "--formats", formats) == 0
-        assert f"{done} of 1 pictures were done before" in capsys.readouterr().err
+        assert f"{done} of 1 picture was done before" in capsys.readouterr().err
 
 
 def test_one_file_covers_every_run_whatever_their_order_and_cuts(tmp_path, capsys):

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +141,7 @@ def test_a_picture_of_the_same_name_in_another_folder_takes_no_result_but_an_edi
     assert run(tmp_path / "x", *WORDS, "--output", out) == 0
     os.rename(tmp_path / "x", tmp_path / "moved")
     assert run(tmp_path / "moved", *WORDS, "--output", out, "--skip-existing") == 0
-    assert "1 of 1 pictures were done before" in capsys.readouterr().err
+    assert "1 of 1 picture was done before" in capsys.readouterr().err
     path = out / "1.json"
     record = json.loads(path.read_text(encoding="utf-8"))
     del record["folder_digest"]  # as an older version wrote it
@@ -303,6 +304,24 @@ def test_a_name_cannot_control_the_terminal_and_has_one_line(tmp_path, capsys):
     assert "\x1b" not in said.out + said.err.replace("\x1b[A", "")  # tqdm moves the cursor
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_progress_bar_is_for_a_terminal_and_not_for_a_log(tmp_path, capsys, monkeypatch, terminal):
+    for name in ("a.png", "b.png"):
+        write(tmp_path / "in" / name)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    assert run(tmp_path / "in", *WORDS, "--output", tmp_path / "out") == 0
+    said = capsys.readouterr()
+    assert ("image/s" in said.err) == terminal
+    assert len(said.out.splitlines()) == 2
+    report = ["evaluate", "--setting", "examples", "--limit", "1", "--output", str(tmp_path / "report.json")]
+    assert cli.main(report) == 0
+    said = capsys.readouterr()
+    assert ("image/s" in said.err) == terminal
+    assert ", 1 picture: " in said.out
+    assert cli.main(report) == 0
+    assert "\n1 picture from the records of earlier runs -> " in capsys.readouterr().out
+
+
 def test_links_to_missing_pictures_are_counted(tmp_path, capsys):
     pictures = tmp_path / "in"
     write(pictures / "a.png")
@@ -313,6 +332,9 @@ def test_links_to_missing_pictures_are_counted(tmp_path, capsys):
     (pictures / "a.png").unlink()
     assert run(pictures, *WORDS, "--output", tmp_path / "out") == 2
     assert "got only 2 links to missing ones" in capsys.readouterr().err
+    (pictures / "b.png").unlink()
+    assert run(pictures, *WORDS, "--output", tmp_path / "out") == 2
+    assert "got only 1 link to missing ones" in capsys.readouterr().err
 
 
 def test_recursive_is_not_advised_to_those_who_gave_it(tmp_path, capsys):
@@ -382,7 +404,7 @@ def test_results_whose_request_has_its_earlier_name_are_recognized(tmp_path, cap
     file.write_text(json.dumps(record), encoding="utf-8")
     capsys.readouterr()
     assert run(*line) == 0
-    assert "1 of 1 pictures were done before" in capsys.readouterr().err
+    assert "1 of 1 picture was done before" in capsys.readouterr().err
     assert run(*line, "--eps", "0.5") == 0
     assert "0 of 1" in capsys.readouterr().err
 
@@ -401,7 +423,7 @@ def test_results_of_other_weights_of_the_same_file_name_are_made_again(tmp_path,
     def done(path):
         line = (tmp_path / "a.png", *WORDS, "--output", tmp_path / "out", "--skip-existing")
         assert run(*line, *(text.format(path) for text in option)) == 0
-        return "1 of 1 pictures were done before" in capsys.readouterr().err
+        return "1 of 1 picture was done before" in capsys.readouterr().err
 
     assert [done(first), done(first), done(second), done(second)] == [False, True, False, True]
     second.write_bytes(b"overwritten in place")
@@ -472,7 +494,7 @@ def test_a_picture_too_large_for_the_memory_does_not_end_the_run(tmp_path, monke
     assert sorted(path.name for path in (tmp_path / "out").glob("*.json")) == ["a.json", "c.json"]
     error = capsys.readouterr().err
     assert "picture 'b.png': expected one that the memory of this computer holds" in error
-    assert "1 of 3 images could not be segmented" in error
+    assert "1 of 3 pictures could not be segmented" in error
 
 
 @pytest.mark.parametrize(

@@ -307,6 +307,24 @@ def test_an_address_that_is_not_this_machine_s_is_named(name, monkeypatch):
     assert environment.why_no_address().startswith("GRADIO_SERVER_NAME: expected")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (["--port", "7981"], "GRADIO_SERVER_PORT"),
+        (["--server-port=7981"], "GRADIO_SERVER_PORT"),
+        (["x"], "deployment.md"),
+    ],
+)
+def test_an_argument_that_is_a_variable_is_named(arguments, remedy):
+    ended = subprocess.run(
+        [sys.executable, "app.py", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 2
+    (said,) = ended.stderr.splitlines()
+    assert said.startswith(f"app.py: expected --open or nothing, got {' '.join(arguments)}. ")
+    assert remedy in said
+
+
 # --- `gradio app.py`, and Ctrl-C ---
 
 

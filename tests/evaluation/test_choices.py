@@ -20,8 +20,8 @@ from cliptrase_core.evaluation import sheets
 from cliptrase_core.evaluation.choices import Choices, choose, differences
 from cliptrase_core.evaluation.data import find_data
 from cliptrase_core.evaluation.plan import _header, expect_fitting
-from cliptrase_core.evaluation.predictors import label_windows
 from cliptrase_core.evaluation.profiles import PROFILES, Slide
+from cliptrase_core.evaluation.windows import label_windows
 from cliptrase_core.evaluation.word_lists import setting_words, usual_words
 from cliptrase_core.segmenter import Segmenter
 from tests.datasets import voc_devkit, voc_prepared
@@ -161,7 +161,11 @@ def test_a_protocol_as_it_is_differs_in_nothing(name, setting):
         (("--window", "0"), "--window: expected a protocol whose windows slide"),
         (("--protocol", "naclip", "--stride", "32"), "stride: expected none, since the model sees the whole picture"),
         (("--protocol", "sclip", "--stride", "225"), "stride: expected at most the window's 224 pixels"),
-        (("--protocol", "sclip", "--window", "64"), "stride: expected at most the window's 64 pixels"),
+        (("--protocol", "sclip", "--window", "64"), "window: expected at least the stride's 112 pixels"),
+        (
+            ("--protocol", "sclip", "--window", "64", "--stride", "65"),
+            "stride: expected at most the window's 64 pixels",
+        ),
         (
             ("--protocol", "sclip", "--threshold", "0.2"),
             "threshold: expected none, since these data have no background",
@@ -174,8 +178,29 @@ def test_a_protocol_as_it_is_differs_in_nothing(name, setting):
         (("--protocol", "sclip", "--blocks", "3"), "blocks: expected none, since sclip changes the last block alone"),
         (("--protocol", "resclip", "--blocks", "6"), "blocks: expected none, since resclip changes the last"),
         (("--protocol", "naclip", "--resclip-gain", "3"), "resclip gain: expected none with method naclip"),
+        (
+            ("--protocol", "resclip", "--resclip-unsure", "20"),
+            "resclip unsure: expected a label from 0 to 19, or -1 for",
+        ),
         (("--protocol", "sclip", "--temperature", "nan"), "temperature: expected a number from 0.001 to 1000000"),
         (("--protocol", "sclip", "--temperature", "1e-44"), "temperature: expected a number from 0.001 to 1000000"),
+        (
+            ("--protocol", "mmseg-slide", "--window", "2048"),
+            "window: expected at most 448 pixels with a short side",
+        ),
+        (
+            ("--protocol", "mmseg-slide", "--window", "1"),
+            "window: expected at least the stride's 112 pixels, to leave no",
+        ),
+        (
+            ("--protocol", "sclip", "--window", "1", "--stride", "2"),
+            "stride: expected at most the window's 1 pixel, to",
+        ),
+        (
+            ("--protocol", "sclip", "--short-side", "65500"),
+            "short side: expected at most 2048 pixels, the limit of the",
+        ),
+        (("--protocol", "sclip", "--short-side", "2049", "--window", "0"), "short side: expected at most 2048 pixels"),
         (("--protocol", "sclip", "--window", "4096"), "window: expected a whole number from 0 to 2048"),
         (("--between", "sclip", "naclip", "--pamr"), "between: expected only data and two protocols"),
         (("--between", "sclip", "naclip", "--no-mlp"), "between: expected only data and two protocols"),

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.evaluation import predictors
-from cliptrase_core.evaluation.predictors import SlidePredictor, label_windows, resize_short_side, window_boxes
+from cliptrase_core.evaluation import windows as module
+from cliptrase_core.evaluation.predictors import SlidePredictor
 from cliptrase_core.evaluation.profiles import Slide
 from cliptrase_core.evaluation.sources import Sample
+from cliptrase_core.evaluation.windows import label_windows, resize_short_side, window_boxes
 from cliptrase_core.methods.registry import METHODS
 from cliptrase_core.options import SegmentOptions
 from cliptrase_core.text.vocabulary import parse_vocabulary
@@ -80,7 +81,7 @@ def test_many_words_are_labelled_as_few_at_a_time(monkeypatch):
     windows = [torch.rand(9, 3, 3, generator=torch.Generator().manual_seed(k)) for k in range(len(boxes))]
     arguments = windows, boxes, (20, 25), torch.arange(9), 8, Slide(threshold=0.2, least_area=0.1)
     whole = label_windows(*arguments)
-    monkeypatch.setattr(predictors, "_VALUES_AT_ONCE", 2 * 20 * 25)
+    monkeypatch.setattr(module, "_VALUES_AT_ONCE", 2 * 20 * 25)
     np.testing.assert_array_equal(label_windows(*arguments), whole)
 
 

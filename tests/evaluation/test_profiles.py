@@ -14,9 +14,10 @@ from torch.nn import functional as F
 
 from cliptrase_core import cli
 from cliptrase_core.evaluation import sheets
-from cliptrase_core.evaluation.predictors import SlidePredictor, resize_short_side
+from cliptrase_core.evaluation.predictors import SlidePredictor
 from cliptrase_core.evaluation.profiles import PROFILES, table
 from cliptrase_core.evaluation.sources import Sample
+from cliptrase_core.evaluation.windows import resize_short_side
 from cliptrase_core.evaluation.word_lists import setting_words
 from cliptrase_core.options import SegmentOptions
 from cliptrase_core.presets import PRESETS

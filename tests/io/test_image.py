@@ -522,7 +522,28 @@ def test_a_tiff_cut_short_is_still_called_damaged(tmp_path, cut):
 
 @pytest.mark.parametrize("source", [None, b"quadrants.png", [[0, 0]], 7, torch.zeros(2, 2, 3, dtype=torch.uint8)])
 def test_other_types_are_refused_by_name(source):
-    assert f"got {type(source).__name__}." in refused(source)
+    assert f"got {'nothing' if source is None else type(source).__name__}." in refused(source)
+
+
+class Result:
+    """Picture of another library."""
+
+
+@pytest.mark.parametrize(
+    ("source", "remedy"),
+    [
+        ([IMAGES / "quadrants.png"], "Give one picture here; encode_batch takes a list."),
+        ((1, 2), "Give one picture here; encode_batch takes a list."),
+        (io.BytesIO(b"x"), "Convert it first: Image.open(file)."),
+        (b"x", "Convert it first: Image.open(io.BytesIO(data))."),
+        (torch.zeros(2, 2, 3), "Convert it first: tensor.numpy()."),
+        (type("Segmentation", (), {})(), "Give the picture of the result, or its encoding."),
+        (Result(), "Give the path of its file."),
+        (None, "Give the path of its file."),
+    ],
+)
+def test_the_remedy_fits_the_type_that_is_refused(source, remedy):
+    assert refused(source).endswith(f". {remedy}")
 
 
 # Size limits

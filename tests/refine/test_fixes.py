@@ -384,7 +384,7 @@ def test_a_class_is_asked_for_inside_the_picture(point):
 def test_fixes_of_what_is_no_result_are_explained():
     stroke_of = Fix((THING,), "ball", radius=0.1)
     for call in (lambda: apply_fixes(None, painted(disc()), [stroke_of]), lambda: cc.refine.class_at(None, THING)):
-        with pytest.raises(InputError, match="result: expected a segmentation, got NoneType"):
+        with pytest.raises(InputError, match="result: expected a segmentation, got nothing"):
             call()
 
 

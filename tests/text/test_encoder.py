@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -144,6 +145,31 @@ def test_threads_with_different_words_get_their_own(model):
         thread.join()
     for ours, theirs in zip(got, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_words_are_read_and_templates_left_out_as_in_segment(segmenter):
+    usual = segmenter.embed_words(["cat", "dog"], "simple7")
+    for words in (np.array(["cat", "dog"]), np.array(["cat", "dog"], object), ("cat", "dog")):
+        assert torch.equal(segmenter.embed_words(words, None), usual)
+        assert segmenter.unknown_words(words) == segmenter.unknown_words(["cat", "dog"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["dog", 1], "got 1 among them. Give each word as a text in quotes."),
+        (["dog", None], "got nothing among them. Give each"),
+        (np.array([1, 2]), "got 1 among them. Give each"),
+        (np.array("cat"), "got the text 'cat'. Put it into a list."),
+        ({"cat"}, "got {'cat'}. A set has no order: make it a list."),
+        (None, "got nothing. Make it a list of texts."),
+        ((word for word in "ab"), "got a generator. Make it a list of texts."),
+    ],
+)
+def test_the_remedy_fits_the_words_that_are_refused(segmenter, words, said):
+    with pytest.raises(InputError) as refusal:
+        segmenter.embed_words(words)
+    assert said in str(refusal.value)
 
 
 @pytest.mark.parametrize("words", [None, [None], ["cat", 3], "cat", {"cat"}])

@@ -102,7 +102,6 @@ def test_prompts_labels_and_names_stand_in_the_same_order():
         ("  red \t  car ", "red car"),
         ("cafe\u0301", "café"),
         ("c\u200ba\ufefft\u202e\x00", "cat"),
-        ("ca\ud800t", "cat"),
         ("👩\u200d💻", "👩\u200d💻"),
         ("❤\ufe0f", "❤\ufe0f"),
         ("{0.__class__} {} %s", "{0.__class__} {} %s"),
@@ -116,6 +115,31 @@ def test_prompts_labels_and_names_stand_in_the_same_order():
 )
 def test_word_is_cleaned_and_otherwise_left_alone(written, shown):
     assert groups(f"{written}; other") == [(shown,), ("other",)]
+
+
+@pytest.mark.parametrize("text", ["H\udcfcnd; cat", "ca\ud800t; dog", "cat | background: \udce9", '["\\ud83d", "cat"]'])
+def test_half_a_character_is_refused_since_the_rest_would_be_another_word(text):
+    with pytest.raises(InputError, match=r"expected words in UTF-8, got other bytes: .*\\ud.*LC_ALL=C.UTF-8"):
+        parse_vocabulary(text)
+    with pytest.raises(InputError, match="expected words in UTF-8"):
+        vocabulary_of(["dog", "ca\ud800t"])
+
+
+@pytest.mark.parametrize("name", ["@words.txt", "@my words.json", "words.txt", "./lists/Words.YAML"])
+def test_a_file_that_only_the_command_line_would_read_is_noted(name):
+    for found in (parse_vocabulary(name), parse_vocabulary(f"{name} | background: sky"), vocabulary_of([name])):
+        assert found.classes[0].name == name
+        assert any("In Python, read the file yourself." in note for note in found.notes)
+    for words in ("@home; cat", "@home", "Washington D.C.", "cat.txt; dog.txt", "no. 5"):
+        assert not any("In Python" in note for note in parse_vocabulary(words).notes)
+
+
+def test_removed_control_characters_are_noted_and_invisible_marks_are_not():
+    found = parse_vocabulary("dog\0cat; b\x1bird; sky")
+    assert found.notes == ("Removed 2 control characters from the words: check their spelling.",)
+    assert "Removed 1 control character from" in parse_vocabulary("ade\x7f150").notes[0]
+    assert parse_vocabulary("\ufeffc\u200bat; \u202edog\u202c; s\u00adky").notes == ()
+    assert parse_vocabulary("cat\x0c;\x85dog;\tsky\r\n").notes == ()
 
 
 def test_greek_question_mark_is_a_semicolon_before_words_are_split():
@@ -182,7 +206,7 @@ def test_no_class_is_refused_with_an_example(text):
         ("cat | foreground: a", 'got "foreground: a"'),
         ("cat | wall", 'expected "background:" after'),
         ("cat |", 'expected "background:" after'),
-        (None, "expected a text, got NoneType"),
+        (None, "expected a text, got nothing"),
         (b"cat", "expected a text, got bytes"),
         (["cat"], "expected a text, got list"),
     ],

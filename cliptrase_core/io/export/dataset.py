@@ -25,12 +25,12 @@ from cliptrase_core.io.export.formats import (
 from cliptrase_core.io.export.record import foreground, is_of_another, labels_of, plain, read_record
 from cliptrase_core.io.export.saving import (
     SavedFiles,
+    folder_of,
     identity,
     result_files,
     save_result,
-    unusable,
 )
-from cliptrase_core.io.files import free_stem
+from cliptrase_core.io.files import free_stem, writing
 from cliptrase_core.io.image import ImageInput, ReducedImage
 from cliptrase_core.io.inputs import data_set_names
 from cliptrase_core.results import Segmentation
@@ -213,10 +213,7 @@ def _checked(
 
 def expect_untouched(folder: str | os.PathLike[str], formats: Iterable[str]) -> None:
     """Raise InputError if another program wrote or changed a file about the whole folder, or it is not a path."""
-    try:
-        place = Path(folder)
-    except TypeError as error:
-        raise unusable(folder, error) from error
+    place = folder_of(folder)
     for each in chosen_of(formats, FolderFormat):
         each.expect_untouched(place)
 
@@ -246,15 +243,12 @@ def gather(
         return {}
     expect_untouched(place, [each.name for each in chosen])
     without: Counter[str] = Counter()
-    try:
-        with ExitStack() as stack:  # closes what each format has begun, if another one fails
-            pictures = annotated(place, rule)  # read once for all formats: a run has many JSONs
-            for each in reversed(chosen):  # the last one to read is the first one to end: COCO's file is replaced last
-                pictures = stack.enter_context(closing(each.gather(place, pictures, polygons)))
-            for picture in pictures:
-                without.update(each.name for each in chosen if each.needs_picture and each.name not in picture.copies)
-    except OSError as error:
-        raise unusable(folder, error) from error
+    with writing("output folder", folder), ExitStack() as stack:  # closes what each format has begun, if another fails
+        pictures = annotated(place, rule)  # read once for all formats: a run has many JSONs
+        for each in reversed(chosen):  # the last one to read is the first one to end: COCO's file is replaced last
+            pictures = stack.enter_context(closing(each.gather(place, pictures, polygons)))
+        for picture in pictures:
+            without.update(each.name for each in chosen if each.needs_picture and each.name not in picture.copies)
     return dict(without)
 
 

@@ -129,11 +129,24 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _why(path: Path, error: Exception) -> str:
+    """Return why a file cannot be read, in words: not the name of an exception."""
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if path.suffix.lower() in (".zip", ".npz"):
         return "no JSON: that of the result names its .npz, and is in the zip of the page"
-    return f"{type(error).__name__}: {error}"
+    if isinstance(error, OSError):
+        return "a folder" if path.is_dir() else error.strerror or "not readable"
+    if isinstance(error, UnicodeDecodeError):
+        return "no text in UTF-8"
+    if isinstance(error, KeyError):
+        return f"no entry {error}"
+    if isinstance(error, (zipfile.BadZipFile, zlib.error, EOFError)):
+        return "its .npz is damaged"
+    if isinstance(error, (RecursionError, MemoryError)):
+        return "too large or too deep"
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON: {error}"
+    return str(error) if isinstance(error, ValueError) else "entries of another kind"
 
 
 def _refuse_file(path: Path, error: Exception) -> NoReturn:

@@ -31,7 +31,7 @@ from cliptrase_core.io.export.formats import (
 )
 from cliptrase_core.io.export.images import class_files, overlay_png
 from cliptrase_core.io.export.record import describe, folder_digest, plain, read_record, to_json
-from cliptrase_core.io.files import expect_ours, is_ours, safe_stem, sha256, write_all
+from cliptrase_core.io.files import expect_ours, is_ours, not_written, safe_stem, sha256, write_all
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.results import Segmentation
 from cliptrase_core.viz.palette import legend
@@ -142,7 +142,7 @@ def save(
     except InputError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        raise unusable(directory, error) from error
+        raise not_written("output folder", directory, error) from error
     return saved
 
 
@@ -231,17 +231,16 @@ def result_files(directory: str | os.PathLike[str], stem: str) -> SavedFiles:
     Raises:
         InputError: `directory` is not a path.
     """
-    name = safe_stem(stem)
-    try:
-        return SavedFiles(Path(directory), name)
-    except TypeError as error:
-        raise unusable(directory, error) from error
+    return SavedFiles(folder_of(directory), safe_stem(stem))
 
 
-def unusable(directory: object, error: Exception) -> InputError:
-    """Return the error for a folder that cannot be written."""
-    got, remedy = f"{str(directory)!r} ({error})", "Choose another directory."
-    return InputError("output directory", expected="a directory that can be written to", got=got, remedy=remedy)
+def folder_of(directory: str | os.PathLike[str]) -> Path:
+    """Return the path of an output folder. Raises InputError if it is none, or empty: to pathlib, the current one."""
+    if not isinstance(directory, (str, os.PathLike)) or not os.fspath(directory):
+        got = "an empty name" if directory == "" else type(directory).__name__
+        remedy = 'Give its path; "." is the current one.'
+        raise InputError("output folder", expected="the path of a folder", got=got, remedy=remedy)
+    return Path(directory)
 
 
 def _described(components: Iterable[Component], rule: ComponentRule) -> dict[str, Any]:

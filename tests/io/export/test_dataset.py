@@ -315,7 +315,7 @@ def test_a_result_that_is_saved_alone_joins_the_files_about_the_folder(tmp_path)
     with pytest.raises(InputError, match=r"annotations\.json"):
         make(name="c.jpg").save(tmp_path, IMAGE, formats=["coco"])
     assert not (tmp_path / "c.json").exists()
-    with pytest.raises(InputError, match="output directory"):
+    with pytest.raises(InputError, match="output folder"):
         make().save(3, formats=["coco"])
 
 

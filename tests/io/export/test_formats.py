@@ -84,7 +84,7 @@ def test_a_new_format_is_one_entry_and_the_command_line_writes_it(csv, tmp_path,
     again = [*line, "--formats", "csv", "--min-area", "9", "--skip-existing"]
     capsys.readouterr()
     assert cli.main(again) == 0
-    assert "1 of 1 pictures were done before" in capsys.readouterr().err
+    assert "1 of 1 picture was done before" in capsys.readouterr().err
     table.unlink()
     assert cli.main(again) == 0
     assert table.is_file(), "a file that is missing is made again"

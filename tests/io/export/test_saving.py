@@ -15,6 +15,7 @@ from pycocotools import mask as coco_mask
 
 from cliptrase_core.errors import InputError
 from cliptrase_core.io.export import loading, saving
+from cliptrase_core.io.export.dataset import export
 from cliptrase_core.io.export.formats import ARCHIVE_FORMATS
 from cliptrase_core.io.export.loading import load_result
 from cliptrase_core.io.files import safe_stem
@@ -206,8 +207,52 @@ def test_odd_stems_stay_in_the_directory_and_read_back(tmp_path, stem):
 def test_directory_that_cannot_be_used_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     for directory in (tmp_path / "file", tmp_path / "file" / "below", "a\x00b", None):
-        with pytest.raises(InputError, match="output directory"):
+        with pytest.raises(InputError, match="output folder"):
             save(make(), IMAGE, directory, "a")
+
+
+def test_an_empty_name_of_a_folder_is_not_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for write in (
+        make().save,
+        lambda folder: export([make()], folder),
+        lambda folder: save(make(), IMAGE, folder, "a"),
+    ):
+        with pytest.raises(InputError, match="output folder: expected the path of a folder, got an empty name"):
+            write("")
+    assert os.listdir(tmp_path) == []
+    make().save(".")
+    assert "picture.json" in os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"{}", "no entry 'format'"),
+        (b"\xff", "no text in UTF-8"),
+        (b"{", "no JSON: Expecting"),
+        (b"[]", "entries of another kind"),
+        (b'{"a":' * 100_000, "too large or too deep"),
+        (None, "a folder"),
+    ],
+    ids=["entry", "encoding", "JSON", "list", "depth", "folder"],
+)
+def test_a_file_that_is_no_result_is_refused_in_words(tmp_path, content, why):
+    path = tmp_path / "a.json"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"got 'a.json' \({why}") as refusal:
+        load_result(path)
+    assert "Err" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("folder", "got"),
+    [(None, "got nothing"), (3, "got int"), (b"out", "got bytes"), ("a\0b", r"\(a zero byte in its name\)")],
+)
+def test_a_folder_that_is_no_path_is_refused_in_words(folder, got):
+    with pytest.raises(InputError, match=got) as refusal:
+        make().save(folder, IMAGE)
+    assert "os.PathLike" not in str(refusal.value)
 
 
 def test_read_only_directory_is_refused(tmp_path):
@@ -215,7 +260,7 @@ def test_read_only_directory_is_refused(tmp_path):
     try:
         if os.access(tmp_path, os.W_OK):
             pytest.skip("this user may write everywhere")
-        with pytest.raises(InputError, match="output directory"):
+        with pytest.raises(InputError, match="output folder"):
             save(make(), IMAGE, tmp_path, "a")
     finally:
         tmp_path.chmod(0o700)
