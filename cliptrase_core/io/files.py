@@ -151,7 +151,7 @@ def not_written(what: str, folder: object, error: Exception, option: str = "fold
         remedy = full or f"Free disk space, or choose another {option}."
         return InputError(what, expected="free disk space", got=reason, remedy=remedy)
     if isinstance(error, (FileExistsError, NotADirectoryError)):
-        reason = "a file of that name is there"
+        reason = "a file is in the way"
     got = f"{str(folder)!r} ({reason})"
     return InputError(what, expected="a folder that can be written", got=got, remedy=f"Choose another {option}.")
 

@@ -411,7 +411,7 @@ def test_an_output_that_cannot_be_written_is_one_line_in_words_and_exit_code_2(
     if place == "a full disk":
         assert "expected free disk space, got No space left on device. Free disk space" in said[0]
     else:
-        assert "expected a folder that can be written, got 'out' (a file of that name is there). Choose ano" in said[0]
+        assert "expected a folder that can be written, got 'out' (a file is in the way). Choose another" in said[0]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
