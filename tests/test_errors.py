@@ -1,6 +1,7 @@
 """Messages of errors: a given value is shown in words that a reader who does not program understands."""
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -35,6 +36,7 @@ class Own:
         ("None of these", "None of these"),
         ("int", "int"),
     ],
+    ids=itertools.count(),  # values with addresses would name a test differently in each process
 )
 def test_given_values_are_shown_without_words_of_python(got, shown):
     assert str(InputError("x", expected="y", got=got, remedy="Z.")) == f"x: expected y, got {shown}. Z."
