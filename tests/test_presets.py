@@ -47,5 +47,6 @@ def test_names_are_their_keys(known):
 )
 @pytest.mark.parametrize("name", ["", "PAPER", None, 3, []])
 def test_unknown_name_lists_the_known_ones(look_up, listed, name):
-    with pytest.raises(InputError, match=f"expected one of {listed}.*got {re.escape(repr(name))}"):
+    shown = "nothing" if name is None else repr(name)
+    with pytest.raises(InputError, match=f"expected one of {listed}.*got {re.escape(shown)}"):
         look_up(name)

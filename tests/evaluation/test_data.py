@@ -168,7 +168,7 @@ def test_check_says_what_is_there_and_what_is_missing(tmp_path):
     write_dataset(tmp_path / VOC[0], tmp_path / VOC[1], lambda rng: np.array([0, 255]))
     (tmp_path / VOC[1] / "b.png").unlink()
     lines = list(check("voc20", tmp_path))
-    assert lines[1].endswith("3 pictures, 0 pictures and 1 masks are missing")
+    assert lines[1].endswith("3 pictures, 0 pictures and 1 mask are missing")
     assert any("JPEGImages" in line and line.startswith("  - ") for line in lines[2:])
     (tmp_path / COCO[0]).mkdir(parents=True)
     write_mask(tmp_path / COCO[1] / "a.png", np.zeros((4, 4)))
