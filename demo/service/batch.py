@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cliptrase_core.cancel import Progress, quietly
 from cliptrase_core.io.allocator import return_free
@@ -26,9 +25,6 @@ from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.service import Service
 from demo.service.shown import Shown, carried, not_applied, others_of
 from demo.settings import DELETE_CACHE
-
-if TYPE_CHECKING:
-    pass
 
 PREFIX = "batch-"
 WAITING, DONE, FAILED = "waiting", "done", "failed"
@@ -235,7 +231,8 @@ def segmented(service: Service, batch: Batch, index: int, step: Progress = quiet
     try:
         run = Run(service.open(item.path, one.preset, one.model, one.short_side), one)
         former = remembered(item, last) if item.saved is None else item.saved.former(request.made(run))
-        return _made(service, batch, item, request.made(run), former if _knows(former, run) else None, step)
+        done = _made(service, batch, item, request.made(run), former if _knows(former, run) else None, step)
+        return replace(done, saved=None)  # from now on the page and the queue know its changes
     except UserError as error:
         return _failed(item, error)
 
@@ -248,7 +245,7 @@ def _made(service: Service, batch: Batch, item: Item, made: Shown, former: Shown
     what, lost = reviewed(made, former, service.again(made.run, item.path))
     try:
         done = _written(service, item, applied(what), batch.folder, formats, step)
-        done = replace(done, saved=None, hand=what if batch.is_changed(what) or what.aside else None)
+        done = replace(done, hand=what if batch.is_changed(what) or what.aside else None)
     except UserError as error:
         done, lost = _written(service, item, made, batch.folder, formats, step), f"Without its fixes: {error}"
     return replace(done, message=f"{done.message}. {lost}") if lost else done

@@ -149,6 +149,9 @@ def test_fixes_of_an_opened_batch_are_shown_above_and_outlive_other_words(servic
     assert "1 fix of 'horse' is kept but not applied" in other.items[0].message
     back = list(handlers.run(other, None, "none", "prompts", "masks", WORDS, *FIELDS.values()))[-1].batch
     assert back.items[0].shown.fixes == (HORSE,)
+    fresh = show(back, 2).fixed(HORSE)  # the archive has no change of this one
+    again = list(handlers.run(back, fresh, "none", "prompts", "masks", "horse; sky", *FIELDS.values()))[-1].batch
+    assert again.items[2].shown.fixes == (HORSE,)
 
 
 def test_what_the_page_knew_of_these_pictures_gives_way_to_the_archive(service, opener, archives):
