@@ -331,17 +331,16 @@ def renewed(
         return item, ""
     run = item.shown.run
     last = remembered(item, last) if item.hand else last
-    stale = item.formats != request.formats
-    if not _knows(last, run):  # nothing is known of this picture, so its result stays
-        return (_written(service, item, item.shown, batch.folder, request.formats, step) if stale else item), ""
+    newer, what, missing = item, item.shown, ""  # the same result if nothing is known of this picture
     try:
-        view = service.again(run, item.path)
-        what, missing = reviewed(request.made(run), last, view)
-        missing = missing or not_applied(what, view)
-        newer = replace(item, hand=what if what.aside else None)
-        if applied(what) == item.shown and not stale:
+        if _knows(last, run):
+            view = service.again(run, item.path)
+            known, missing = reviewed(request.made(run), last, view)
+            missing = missing or not_applied(known, view)
+            newer, what = replace(item, hand=known if known.aside else None), applied(known)
+        if what == item.shown and item.formats == request.formats:
             return newer, missing
-        return _written(service, newer, applied(what), batch.folder, request.formats, step), missing
+        return _written(service, newer, what, batch.folder, request.formats, step), missing
     except UserError as error:
         return item, str(error)
 

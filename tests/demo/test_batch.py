@@ -346,6 +346,16 @@ def test_the_download_has_the_files_that_are_chosen_now(handlers, reviewing, hom
     assert fixes == ([HORSE.as_dict()] if known else [])
 
 
+def test_a_picture_that_is_gone_does_not_keep_the_others_from_other_files(handlers, service, home, five):
+    batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch))[-1].batch
+    service.forget(five[:2])
+    Path(five[0]).unlink()
+    *_, view = handlers.download(batch, None, "labelme")
+    names = zipfile.ZipFile(view.file).namelist()
+    assert ("labelme/cows.json" in names, "labelme/horses.json" in names) == (False, True)
+    assert "cows.jpg: The uploaded file is no longer here." in view.news
+
+
 def test_new_boundaries_reach_pictures_with_fixes_too(handlers, reviewing, home, five):
     batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch))[-1].batch
     fixed = show(reviewing, batch, 0).fixed(HORSE)
