@@ -44,6 +44,10 @@ class InputError(CliptraseError, ValueError):
     """Picture, vocabulary or setting that cannot be used."""
 
 
+class OutputError(InputError):
+    """Files that cannot be written; the cause is the error of the file system."""
+
+
 class WeightsError(CliptraseError):
     """Weights that are missing, damaged, of another architecture, or cannot be downloaded."""
 

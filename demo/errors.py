@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,10 @@ NO_ROOM = (
 )
 
 
+NOT_WRITTEN = "The computer that runs this page cannot write its files. Tell its operator, whose log has the reason."
+_log = logging.getLogger(__name__)
+
+
 class UserError(Exception):
     """Error that the user can fix; its text may be shown."""
 
@@ -23,6 +28,10 @@ def for_people() -> Iterator[None]:
     """Turn the core's own errors, and a lack of memory, into a `UserError` with a helpful text."""
     try:
         yield
+    except core.errors.OutputError as error:  # its text names a folder of the server
+        full = is_disk_full(error.__cause__)
+        _log.error("%s", error)
+        raise UserError(NO_ROOM if full else NOT_WRITTEN) from error
     except core.errors.CliptraseError as error:
         raise UserError(str(error)) from error
     except (MemoryError, RuntimeError, OSError) as error:
@@ -34,6 +43,6 @@ def for_people() -> Iterator[None]:
         ) from error
 
 
-def is_disk_full(error: BaseException) -> bool:
+def is_disk_full(error: BaseException | None) -> bool:
     """Return whether a file could not be written for lack of room, or of quota."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))

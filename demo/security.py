@@ -12,7 +12,7 @@ import logging
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -241,9 +241,10 @@ def delete_oldest(folder: Path, quota: int = UPLOAD_QUOTA) -> None:
 
 def _delete_unfinished(uploads: Path) -> None:
     """Delete the files that are not in a folder: a finished upload has one of its own."""
-    for path in uploads.iterdir():
-        if path.is_file():
-            path.unlink(missing_ok=True)
+    with suppress(OSError):  # the folder is gone; the answer counts
+        for path in uploads.iterdir():  # at once: no other upload may begin in between
+            if path.is_file():
+                path.unlink(missing_ok=True)
 
 
 class _TooMuchError(Exception):

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from PIL import PngImagePlugin
 
-from cliptrase_core.errors import InputError
+from cliptrase_core.errors import InputError, OutputError
 
 MARK = "cliptrase-lab"
 """Mark in every file that this program writes: `Software` of a PNG, start of `format` in a JSON, comment of a NumPy
@@ -136,7 +136,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of errors for which there is too little space."""
 
 
-def not_written(what: str, folder: object, error: Exception, option: str = "folder", full: str = "") -> InputError:
+def not_written(what: str, folder: object, error: Exception, option: str = "folder", full: str = "") -> OutputError:
     """Return the error for files that cannot be written: neither a number nor the name of a temporary file.
 
     Args:
@@ -146,14 +146,15 @@ def not_written(what: str, folder: object, error: Exception, option: str = "fold
         option: name of the folder in the remedy: a command-line option where there is one.
         full: remedy if there is no space; empty for the usual one.
     """
-    reason = "a zero byte in its name" if "null" in str(error) else getattr(error, "strerror", None) or str(error)
+    zero = isinstance(error, ValueError) and "null" in str(error)
+    reason = "a zero byte in its name" if zero else getattr(error, "strerror", None) or str(error)
     if isinstance(error, OSError) and error.errno in FULL:
         remedy = full or f"Free disk space, or choose another {option}."
-        return InputError(what, expected="free disk space", got=reason, remedy=remedy)
+        return OutputError(what, expected="free disk space", got=reason, remedy=remedy)
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         reason = "a file is in the way"
     got = f"{str(folder)!r} ({reason})"
-    return InputError(what, expected="a folder that can be written", got=got, remedy=f"Choose another {option}.")
+    return OutputError(what, expected="a folder that can be written", got=got, remedy=f"Choose another {option}.")
 
 
 @contextmanager

@@ -297,8 +297,9 @@ def _without_punctuation(word: str) -> str:
 def _read_list(words: Any) -> Sequence[str]:
     """Return words as a list of texts, as `read_words` reads lists; the letters of a single text would be words."""
     words = words.tolist() if isinstance(words, np.ndarray) else words
-    other = None if isinstance(words, str) or not isinstance(words, Sequence) else _not_text(words)
-    if isinstance(words, Sequence) and not isinstance(words, str) and other is None:
+    single = isinstance(words, (str, bytes, bytearray))
+    other = None if single or not isinstance(words, Sequence) else _not_text(words)
+    if isinstance(words, Sequence) and not single and other is None:
         return words
     got, remedy = repr(words)[:60], "Make it a list of texts."
     if isinstance(words, str):

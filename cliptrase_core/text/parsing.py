@@ -132,7 +132,7 @@ def clean(text: str) -> str:
     """
     if odd := _SURROGATES.search(text):  # removed, it would change the word
         part = text[max(0, odd.start() - 20) : odd.end() + 20].encode("utf-8", "backslashreplace").decode()
-        remedy = "Type it again in a UTF-8 terminal (LC_ALL=C.UTF-8), or save the words as a UTF-8 file: @words.txt."
+        remedy = "Type them again, or save them as UTF-8; a terminal needs LC_ALL=C.UTF-8 for other letters."
         raise refuse("words in UTF-8", f"other bytes: {quoted(part)}", remedy)
     text = re.sub(r"[^\S\n\t]", " ", _LINE_ENDS.sub("\n", text))
     _expect_few_marks(text)

@@ -158,8 +158,8 @@ def parse_vocabulary(text: str) -> Vocabulary:
     _check_counts(groups, kept)
     classes = tuple(WordGroup(next(iter(words.values())), tuple(words.values())) for words in groups.values())
     if len(classes) == 1 and _FILE.fullmatch(classes[0].name):
-        files = "only the command line reads files. In Python, read the file yourself."
-        notes[f"{quoted(classes[0].name)} is the name of a class here: {files}"] = None
+        name = quoted(classes[0].name)
+        notes[f"{name} is the name of a class here, not of a file: give the words of the file instead."] = None
     for group in classes:
         if len(group.prompts) > MANY_SYNONYMS:
             notes[

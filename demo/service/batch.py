@@ -166,6 +166,9 @@ def with_thumbnail(item: Item) -> Item:
                 return awaiting(item, item.saved)
             return replace(item, thumbnail=small_url(picture.pixels))
     except UserError as error:
+        if item.saved is not None:  # an intact file of that name may still come
+            again = awaiting(item, item.saved)
+            return replace(again, message=f"{_failed(item, error).message} {again.message}")
         return _failed(item, error)
 
 
@@ -186,20 +189,29 @@ def prepared(batch: Batch, request: BatchRequest) -> Batch:
         expect_few_sentences(
             request.segment_request.words, request.segment_request.preset, request.segment_request.templates
         )
-    if batch.request == request:
-        return batch
+    if batch.request == request:  # one that failed may be possible now, for instance with more memory
+        items = tuple(replace(i, state=WAITING) if i.state == FAILED and i.thumbnail else i for i in batch.items)
+        return replace(batch, items=items)
     shutil.rmtree(batch.folder, ignore_errors=True)
     items = tuple(_waiting(batch, item) if item.thumbnail else item for item in batch.items)
     return replace(batch, items=items, request=request)
 
 
 def with_choice(batch: Batch, choice: str) -> Batch:
-    """Return the queue for another choice of files. Those of the former choice are removed; `renewed` writes others."""
-    if batch.request is None or batch.request.choice == choice:
+    """Return the queue for another choice of files. Those of the former choice are removed; `renewed` writes others.
+
+    If a picture is no longer here, nothing changes: its files could not be made again.
+    """
+    if batch.request is None or batch.request.choice == choice or lost_pictures(batch):
         return batch
     shutil.rmtree(batch.folder, ignore_errors=True)
     items = tuple(replace(item, formats=()) for item in batch.items)
     return replace(batch, items=items, request=replace(batch.request, choice=choice))
+
+
+def lost_pictures(batch: Batch) -> list[str]:
+    """Return the names of finished pictures whose files are no longer here."""
+    return [item.file for item in batch.items if item.state == DONE and not Path(item.path).is_file()]
 
 
 def _waiting(batch: Batch, item: Item) -> Item:
@@ -248,6 +260,7 @@ def _made(service: Service, batch: Batch, item: Item, made: Shown, former: Shown
         done = replace(done, hand=what if batch.is_changed(what) or what.aside else None)
     except UserError as error:
         done, lost = _written(service, item, made, batch.folder, formats, step), f"Without its fixes: {error}"
+        done = replace(done, hand=what)  # the download tries again
     return replace(done, message=f"{done.message}. {lost}") if lost else done
 
 

@@ -29,7 +29,7 @@ TOO_LARGE = (
     f"Results without their pictures (deleted, named like a result, or larger than {MOST_PICTURE // 1_000_000} MB):"
 )
 BY_HAND = "Changed by hand on the page, which the command does not repeat:"
-LEFT_OUT = "Changes by hand that are not in these results:"
+LEFT_OUT = "Not in these results:"
 
 
 def packed(service: Service, batch: Batch, target: Path, missing: Sequence[str] = ()) -> None:

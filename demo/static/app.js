@@ -290,17 +290,20 @@
 
   // --- the picture of the queue that is shown above is marked there, and the next one is a button away ---
 
-  let above = null; // its place in the queue, and its picture once it is shown
+  let above = null; // its place in the queue, its name, and its picture once it is shown
+  const isAbove = row => Number(row.dataset.index) === above?.index && row.querySelector("bdi").textContent === above.name;
   const rowAfter = () => [...document.querySelectorAll("#batch-queue li.done")].find(row => Number(row.dataset.index) > above?.index);
   lab.mark = () => {
-    for (const row of document.querySelectorAll("#batch-queue li")) {
-      if (Number(row.dataset.index) === above?.index) row.ariaCurrent = "true"; else row.removeAttribute("aria-current");
-    }
+    const rows = [...document.querySelectorAll("#batch-queue li")];
+    if (!rows.some(isAbove)) above = null; // the queue was emptied
+    for (const row of rows) if (isAbove(row)) row.ariaCurrent = "true"; else row.removeAttribute("aria-current");
     const next = $("#result .next-in-batch");
     if (next) next.hidden = !rowAfter();
   };
   let shownPicture = null;
-  lab.reviewed = () => setTimeout(() => settle(shownPicture), 300); // no new result if it was shown before
+  lab.reviewed = () => setTimeout(() => { // no new result if it was shown before, or could not be opened
+    if ($("#status .strip.bad")) { above = null; lab.mark(); } else settle(shownPicture);
+  }, 300);
   const settle = picture => {
     if (above && above.picture === null) {
       above.picture = picture;
@@ -308,15 +311,21 @@
     }
     lab.mark();
   };
-  lab.above = (index, byKeyboard) => { above = { index, picture: null, byKeyboard }; lab.mark(); };
+  lab.above = (row, byKeyboard) => {
+    above = { index: Number(row.dataset.index), name: row.querySelector("bdi").textContent, picture: null, byKeyboard };
+    lab.mark();
+  };
   document.addEventListener("lab:result", ({ detail }) => {
     shownPicture = detail.picture;
     if (above && above.picture !== null && above.picture !== detail.picture) above = null;
     settle(detail.picture);
   });
   document.addEventListener("click", event => { if (event.target.closest("#result .next-in-batch")) rowAfter()?.click(); });
-  document.addEventListener("click", event => { // the archive has the fixes of a picture of the queue
-    if (event.target.closest("#batch-file") && above) downloaded = fixes;
+  let packing = 0; // fixes of the picture above when its archive was asked for
+  document.addEventListener("click", event => {
+    if (event.target.closest("#batch-download")) packing = fixes;
+    const whole = !$("#batch-news").textContent.includes("Not in the download");
+    if (event.target.closest("#batch-file") && above && whole) downloaded = packing;
   }, true);
 
   // --- what would be lost takes a second click. Not `confirm`, which browsers ignore inside another site's page ---
@@ -391,7 +400,7 @@
   const openTab = name => [...document.querySelectorAll("#tabs [role=tab]")].find(tab => tab.textContent.trim() === name)?.click();
   // The server refuses a whole upload for one file too many, too large or of another kind: these are left out here, and
   // counted. `given` knows the files of the queue, so that a folder can be added again.
-  const given = new Set(), key = file => `${file.name}/${file.size}/${file.lastModified}`;
+  const given = new Map(), key = file => `${file.webkitRelativePath}/${file.name}/${file.size}/${file.lastModified}`;
   const stem = name => name.replace(/\.[^.]*$/, "").toLowerCase();
   let left = "", filling = false, turn = 0;
   const fill = (input, files) => {
@@ -401,7 +410,7 @@
     let bytes = 0;
     for (const file of files) {
       if (!isPicture(file)) { out.others++; out.names.push(file.name); }
-      else if (given.has(key(file)) && shown.includes(file.name)) out.known++;
+      else if (shown.includes(given.get(key(file)))) out.known++;
       else if (file.size > lab.limits.each) out.large++;
       else if (here.length + taken.length >= lab.limits.files) out.full++;
       else if (bytes + file.size > lab.limits.all) out.later++;
@@ -410,10 +419,14 @@
     // Of one name in several folders, the folder tells which is which.
     const stems = [...shown, ...taken.map(file => file.name)].map(stem), inFolder = file => file.webkitRelativePath.split("/").slice(1);
     const doubled = file => stems.filter(one => one === stem(file.name)).length > 1 && inFolder(file).length > 1;
-    const named = file => doubled(file) ? new File([file], inFolder(file).join("-"), { type: file.type }) : file;
+    const awaited = rows.filter(row => !here.includes(row)).map(row => row.querySelector("bdi").textContent);
+    const named = file => {
+      const long = inFolder(file).join("-"), plain = !doubled(file) || awaited.includes(file.name);
+      return plain && !awaited.includes(long) ? file : new File([file], long, { type: file.type });
+    };
     left = JSON.stringify({ ...out, names: out.names.slice(0, 3), turn: ++turn }); // else the same twice is no change
     filling = true;
-    if (taken.length) { for (const file of taken) given.add(key(file)); into(input, taken.map(named)); }
+    if (taken.length) { for (const file of taken) given.set(key(file), named(file).name); into(input, taken.map(named)); }
     else type("#batch-left", left);
     filling = false;
   };

@@ -29,6 +29,7 @@ from demo.service.batch import (
     Item,
     added,
     empty,
+    lost_pictures,
     new_folder,
     prepared,
     renewed,
@@ -74,7 +75,7 @@ element.addEventListener("click", event => {
   const done = event.target.closest("li.done");
   if (!done) return;
   trigger("select", { index: Number(done.dataset.index), value: null });
-  lab.above(Number(done.dataset.index), event.detail === 0 && event.isTrusted);
+  lab.above(done, event.detail === 0 && event.isTrusted);
   lab.show("#result");
 });
 new MutationObserver(lab.mark).observe(element, { childList: true, subtree: true });
@@ -187,7 +188,7 @@ def news(batch: Batch, *, running: bool = False, left: LeftOut | None = None, mi
     if running:
         return working("Working.", (done + failed) / max(1, total), message, "The whole batch")
     if missing:
-        message += f" Some of your changes are not in the download. {' '.join(missing)}"
+        message += f" Not in the download: {' '.join(missing)}"
     if done:
         message += f" {UNSAVED}"
     rest = left_out(left) if left else ""
@@ -363,10 +364,13 @@ class BatchHandlers:
         """
         if batch is None:
             raise UserError(NO_PICTURES)
-        if choice is not None:
-            batch = with_choice(batch, one_of("format", choice, tuple(CHOICES)))
         target = Path(new_folder(Path(get_upload_folder()))) / ARCHIVE
         missing = []
+        if choice is not None:
+            batch = with_choice(batch, one_of("format", choice, tuple(CHOICES)))
+            if batch.request and batch.request.choice != choice:
+                lost = core.errors.some(lost_pictures(batch), MOST_NAMED)
+                missing = [f"the files chosen now, because these pictures are no longer here: {lost}."]
         yield _packing(batch)
         try:
             for index, item in enumerate(batch.items):

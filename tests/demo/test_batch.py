@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import zipfile
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import Mock
 
 import gradio as gr
 import numpy as np
@@ -20,6 +22,7 @@ from cliptrase_core.cancel import CancelToken, cancellable
 from cliptrase_core.refine import Fix
 from demo import guard
 from demo.changing import ChangeView
+from demo.errors import NO_ROOM, NOT_WRITTEN, UserError
 from demo.handling import same
 from demo.review import ReviewHandlers
 from demo.service import Refinement, SegmentRequest, Shown
@@ -346,14 +349,49 @@ def test_the_download_has_the_files_that_are_chosen_now(handlers, reviewing, hom
     assert fixes == ([HORSE.as_dict()] if known else [])
 
 
-def test_a_picture_that_is_gone_does_not_keep_the_others_from_other_files(handlers, service, home, five):
+def test_files_of_another_kind_never_take_away_what_cannot_be_made_again(handlers, service, home, five):
     batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch))[-1].batch
     service.forget(five[:2])
     Path(five[0]).unlink()
     *_, view = handlers.download(batch, None, "labelme")
     names = zipfile.ZipFile(view.file).namelist()
-    assert ("labelme/cows.json" in names, "labelme/horses.json" in names) == (False, True)
-    assert "cows.jpg: The uploaded file is no longer here." in view.news
+    assert {"masks/cows/grass.png", "masks/horses/horse.png", "cows.json"} <= set(names)
+    assert not any(name.startswith("labelme/") for name in names)
+    told = "Not in the download: the files chosen now, because these pictures are no longer here: cows.jpg."
+    assert told in view.news
+    assert told.removeprefix("Not in the download: ") in zipfile.ZipFile(view.file).read("HOW-TO.txt").decode()
+    assert view.batch == batch
+
+
+def test_files_that_cannot_be_written_are_no_path_on_the_page_and_are_tried_again(handlers, home, five, monkeypatch):
+    batch = list(handlers.add(None, five[:2]))[-1].batch
+    for number, said in ((errno.ENOSPC, NO_ROOM), (errno.EACCES, NOT_WRITTEN)):
+        with monkeypatch.context() as patch:
+            error = OSError(number, os.strerror(number), str(home / "secret"))
+            patch.setattr("cliptrase_core.io.export.saving.write_all", Mock(side_effect=error))
+            failed = list(run(handlers, batch))[-1]
+        assert [(item.state, item.message) for item in failed.batch.items] == [(FAILED, said)] * 2
+        assert str(home) not in rows(failed) + failed.news
+        batch = failed.batch
+    assert list(run(handlers, batch))[-1].batch.count(DONE) == 2
+
+
+def test_fixes_that_failed_once_are_tried_again_at_the_download(handlers, reviewing, service, home, five, monkeypatch):
+    batch = list(run(handlers, list(handlers.add(None, five[:1]))[-1].batch))[-1].batch
+    batch = handlers.note(batch, *(lambda one: (one.run, five[0], one))(show(reviewing, batch, 0).fixed(HORSE))).batch
+    shown = type(service).shown
+
+    def failing(self, what, *args, **kwargs):
+        if what.fixes:
+            raise UserError("Too little memory.")
+        return shown(self, what, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(service), "shown", failing)
+        again = list(run(handlers, batch, words="horse; sky"))[-1].batch
+    assert "Without its fixes: Too little memory." in again.items[0].message
+    fixes = json.loads(taken(handlers, again).read("cows.json"))["settings"]["fixes"]
+    assert fixes == [HORSE.as_dict()]
 
 
 def test_new_boundaries_reach_pictures_with_fixes_too(handlers, reviewing, home, five):
@@ -417,13 +455,13 @@ def test_changes_that_do_not_fit_are_said_at_the_download(service, handlers, rev
     batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch))[-1].batch
     other = service.segment(five[0], SegmentRequest("cow; sky"))
     *_, view = handlers.download(batch, Shown(other.run, fixes=(replace(HORSE, class_name="sky"),)))
-    assert "Some of your changes are not in the download. cows.jpg: 1 fix of" in view.news
+    assert "Not in the download: cows.jpg: 1 fix of" in view.news
     assert "cows.jpg: 1 fix of 'sky' is kept but not applied" in zipfile.ZipFile(view.file).read("HOW-TO.txt").decode()
     fixed = replace(batch.items[0].shown, fixes=(HORSE,))
     last = show(reviewing, batch, 1, fixed).fixed(HORSE)
     Path(five[0]).write_bytes(b"another picture")
     *_, view = handlers.download(batch, last)
-    assert "not in the download. cows.jpg: " in view.news
+    assert "Not in the download: cows.jpg: " in view.news
     assert "1 with your changes" in view.news
 
 

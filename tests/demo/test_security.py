@@ -382,6 +382,12 @@ def test_an_upload_that_breaks_off_leaves_no_file(server):
         kind = "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
         phone.sendall((request + kind).encode() + head + bytes(1_000_000))
         until(unfinished)  # it is written while it comes
+        (first,) = unfinished()
+        with socket.create_connection((address.hostname, address.port)) as other:
+            other.sendall((request + kind).encode() + head + bytes(500_000))
+            until(lambda: len(unfinished()) == 2)
+        time.sleep(0.5)
+        assert first in unfinished(), "the first one is still under way"
     until(lambda: not unfinished(), 10)
     assert [Path(path).is_file() for path in kept] == [True]
 

@@ -399,3 +399,66 @@ def test_pictures_of_one_name_in_several_folders_keep_their_folder(open_page, tm
     names = page.locator("#batch-queue li bdi")
     expect(names).to_have_count(4)
     assert sorted(names.all_inner_texts()) == ["autumn-dog.jpg", "dog.jpg", "room.jpg", "spring-dog.jpg"]
+
+
+def test_only_fixes_that_an_archive_has_count_as_downloaded(open_page, five):
+    page = open_page(1280, 800)
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+
+    def batch_of(path, done: int):
+        page.locator("#batch-files input[type=file]").set_input_files(path)
+        expect(page.locator("#batch-queue img")).to_have_count(done)
+        page.locator("#batch-go").click()
+        expect(page.locator("#batch-queue li.done")).to_have_count(done)
+
+    def fix(count: int):
+        if page.locator("#result .bench").is_hidden():
+            page.locator("#result .open-bench").click()
+        page.locator("#result [name=tool][value=brush]").check()
+        page.locator("#result canvas").press("Enter")
+        expect(page.locator("#status")).to_contain_text(f"Coarse, {count} fix")
+
+    def download():
+        with page.expect_download():
+            page.locator("#batch-download").click()
+
+    opened(page)
+    batch_of(five[0], 1)
+    page.get_by_role("button", name="Show above").click()
+    expect(page.locator("#status")).to_contain_text("From the batch: cows.jpg", timeout=steps.PATIENCE)
+    fix(1)
+    expect(page.locator("#batch-queue")).to_contain_text("1 fix")
+    download()
+    page.reload()
+    assert asked == []  # the archive has the fix
+
+    opened(page)
+    batch_of(five[0], 1)
+    page.get_by_role("button", name="Show above").click()
+    expect(page.locator("#status")).to_contain_text("From the batch: cows.jpg", timeout=steps.PATIENCE)
+    fix(1)
+    expect(page.locator("#batch-queue")).to_contain_text("1 fix")
+    download()
+    expect(page.locator("#batch-download")).to_be_enabled()
+    page.locator("#batch-clear").click()
+    expect(page.locator("#batch-queue li")).to_have_count(0)
+    batch_of(five[3], 1)
+    expect(page.locator("#batch-queue li[aria-current]")).to_have_count(0)
+    fix(2)
+    download()
+    page.reload()
+    assert asked == ["beforeunload"]  # the second fix is in no archive
+
+
+def test_a_folder_of_repeated_names_is_known_when_it_is_added_again(open_page, tmp_path):
+    folder = tmp_path / "customer"
+    for place, name in (("spring", "horses"), ("autumn", "kitten")):
+        (folder / place).mkdir(parents=True)
+        shutil.copy(EXAMPLES / f"{name}.jpg", folder / place / "dog.jpg")
+    page = open_page(1280)
+    opened(page)
+    for _ in range(2):
+        page.locator("input[webkitdirectory]").set_input_files(folder)
+        expect(page.locator("#batch-queue img")).to_have_count(2)
+    expect(page.locator("#batch-news")).to_contain_text("2 of those chosen were there already.")

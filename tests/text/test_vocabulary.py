@@ -129,9 +129,9 @@ def test_half_a_character_is_refused_since_the_rest_would_be_another_word(text):
 def test_a_file_that_only_the_command_line_would_read_is_noted(name):
     for found in (parse_vocabulary(name), parse_vocabulary(f"{name} | background: sky"), vocabulary_of([name])):
         assert found.classes[0].name == name
-        assert any("In Python, read the file yourself." in note for note in found.notes)
+        assert any("not of a file: give the words of the file instead." in note for note in found.notes)
     for words in ("@home; cat", "@home", "Washington D.C.", "cat.txt; dog.txt", "no. 5"):
-        assert not any("In Python" in note for note in parse_vocabulary(words).notes)
+        assert not any("of a file" in note for note in parse_vocabulary(words).notes)
 
 
 def test_removed_control_characters_are_noted_and_invisible_marks_are_not():
