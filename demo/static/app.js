@@ -281,7 +281,13 @@
   let packed = ""; // lines of the queue at its last download
   const queued = () => $("#batch-queue :is(li.done, li.busy)") ? $("#batch-queue").textContent : "";
   const unpacked = () => queued() && queued() !== packed;
-  document.addEventListener("click", event => { if (event.target.closest("#batch-file")) packed = queued(); }, true);
+  let packing = 0; // fixes of the picture above when its archive was asked for
+  document.addEventListener("click", event => {
+    if (event.target.closest("#batch-download")) packing = fixes;
+    if (!event.target.closest("#batch-file")) return;
+    packed = queued();
+    if (above && !$("#batch-news").textContent.includes("Not in the download")) downloaded = packing;
+  }, true);
 
   // A list that scrolls is a stop of the Tab key of its own; Gradio then leaves a part of it open over its label.
   document.addEventListener("keydown", event => {
@@ -291,10 +297,11 @@
   // --- the picture of the queue that is shown above is marked there, and the next one is a button away ---
 
   let above = null; // its place in the queue, its name, and its picture once it is shown
-  const isAbove = row => Number(row.dataset.index) === above?.index && row.querySelector("bdi").textContent === above.name;
-  const rowAfter = () => [...document.querySelectorAll("#batch-queue li.done")].find(row => Number(row.dataset.index) > above?.index);
+  const rowsOf = kind => [...document.querySelectorAll(`#batch-queue li${kind}`)], nameOf = row => row.querySelector("bdi").textContent;
+  const isAbove = row => Number(row.dataset.index) === above?.index && nameOf(row) === above.name;
+  const rowAfter = () => rowsOf(".done").find(row => Number(row.dataset.index) > above?.index);
   lab.mark = () => {
-    const rows = [...document.querySelectorAll("#batch-queue li")];
+    const rows = rowsOf("");
     if (!rows.some(isAbove)) above = null; // the queue was emptied
     for (const row of rows) if (isAbove(row)) row.ariaCurrent = "true"; else row.removeAttribute("aria-current");
     const next = $("#result .next-in-batch");
@@ -312,7 +319,7 @@
     lab.mark();
   };
   lab.above = (row, byKeyboard) => {
-    above = { index: Number(row.dataset.index), name: row.querySelector("bdi").textContent, picture: null, byKeyboard };
+    above = { index: Number(row.dataset.index), name: nameOf(row), picture: null, byKeyboard };
     lab.mark();
   };
   document.addEventListener("lab:result", ({ detail }) => {
@@ -321,12 +328,6 @@
     settle(detail.picture);
   });
   document.addEventListener("click", event => { if (event.target.closest("#result .next-in-batch")) rowAfter()?.click(); });
-  let packing = 0; // fixes of the picture above when its archive was asked for
-  document.addEventListener("click", event => {
-    if (event.target.closest("#batch-download")) packing = fixes;
-    const whole = !$("#batch-news").textContent.includes("Not in the download");
-    if (event.target.closest("#batch-file") && above && whole) downloaded = packing;
-  }, true);
 
   // --- what would be lost takes a second click. Not `confirm`, which browsers ignore inside another site's page ---
 
@@ -404,8 +405,7 @@
   const stem = name => name.replace(/\.[^.]*$/, "").toLowerCase();
   let left = "", filling = false, turn = 0;
   const fill = (input, files) => {
-    const rows = [...document.querySelectorAll("#batch-queue li")], here = rows.filter(row => !row.matches(".awaited"));
-    const shown = here.map(row => row.querySelector("bdi").textContent);
+    const here = rowsOf(":not(.awaited)"), shown = here.map(nameOf), awaited = rowsOf(".awaited").map(nameOf);
     const out = { full: 0, later: 0, known: 0, large: 0, others: 0, names: [] }, taken = [];
     let bytes = 0;
     for (const file of files) {
@@ -419,7 +419,6 @@
     // Of one name in several folders, the folder tells which is which.
     const stems = [...shown, ...taken.map(file => file.name)].map(stem), inFolder = file => file.webkitRelativePath.split("/").slice(1);
     const doubled = file => stems.filter(one => one === stem(file.name)).length > 1 && inFolder(file).length > 1;
-    const awaited = rows.filter(row => !here.includes(row)).map(row => row.querySelector("bdi").textContent);
     const named = file => {
       const long = inFolder(file).join("-"), plain = !doubled(file) || awaited.includes(file.name);
       return plain && !awaited.includes(long) ? file : new File([file], long, { type: file.type });

@@ -423,23 +423,20 @@ def test_only_fixes_that_an_archive_has_count_as_downloaded(open_page, five):
         with page.expect_download():
             page.locator("#batch-download").click()
 
-    opened(page)
-    batch_of(five[0], 1)
-    page.get_by_role("button", name="Show above").click()
-    expect(page.locator("#status")).to_contain_text("From the batch: cows.jpg", timeout=steps.PATIENCE)
-    fix(1)
-    expect(page.locator("#batch-queue")).to_contain_text("1 fix")
-    download()
+    def fix_and_download():
+        opened(page)
+        batch_of(five[0], 1)
+        page.get_by_role("button", name="Show above").click()
+        expect(page.locator("#status")).to_contain_text("From the batch: cows.jpg", timeout=steps.PATIENCE)
+        fix(1)
+        expect(page.locator("#batch-queue")).to_contain_text("1 fix")
+        download()
+
+    fix_and_download()
     page.reload()
     assert asked == []  # the archive has the fix
 
-    opened(page)
-    batch_of(five[0], 1)
-    page.get_by_role("button", name="Show above").click()
-    expect(page.locator("#status")).to_contain_text("From the batch: cows.jpg", timeout=steps.PATIENCE)
-    fix(1)
-    expect(page.locator("#batch-queue")).to_contain_text("1 fix")
-    download()
+    fix_and_download()
     expect(page.locator("#batch-download")).to_be_enabled()
     page.locator("#batch-clear").click()
     expect(page.locator("#batch-queue li")).to_have_count(0)
