@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
-from errno import ENOMEM
+from errno import EDQUOT, EFBIG, ENOMEM, ENOSPC
 from numbers import Integral, Real
 from typing import overload
 
@@ -119,3 +119,8 @@ def out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     marks = ("out of memory", "allocate memory", "not enough memory")
     return isinstance(error, MemoryError) or getattr(error, "errno", None) == ENOMEM or any(s in text for s in marks)
+
+
+def out_of_space(error: object) -> bool:
+    """Return whether a file could not be written for lack of disk space, or of quota."""
+    return isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT, EFBIG)

@@ -104,10 +104,8 @@ def scores(pairs: Sequence[tuple[str, Score]]) -> str:
         f"<td>{_bold(_score(score.mean_iou), score.mean_iou == best)}</td><td>{_score(score.accuracy)}</td></tr>"
         for title, score in pairs
     )
-    strange = [
-        f"{html.escape(title)}: no class has a name of the ground truth" for title, score in pairs if score.strange
-    ]
-    return _table(("Result", "Mean IoU", "Pixel accuracy"), rows) + "".join(hint(f"{one}.") for one in strange)
+    strange = [hint(f"{title}: no class has a name of the ground truth.") for title, score in pairs if score.strange]
+    return _table(("Result", "Mean IoU", "Pixel accuracy"), rows) + "".join(strange)
 
 
 def class_scores(ground_truth: GroundTruth, before: Score, after: Score, colours: Mapping[str, str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ def for_people() -> Iterator[None]:
     try:
         yield
     except core.errors.OutputError as error:  # its text names a folder of the server
-        full = is_disk_full(error.__cause__)
+        full = core.errors.out_of_space(error.__cause__)
         _log.error("%s", error)
         raise UserError(NO_ROOM if full else NOT_WRITTEN) from error
     except core.errors.CliptraseError as error:
@@ -41,8 +40,3 @@ def for_people() -> Iterator[None]:
             "This machine does not have enough memory for this size. Choose a smaller short side under Settings, "
             "for instance 224."
         ) from error
-
-
-def is_disk_full(error: BaseException | None) -> bool:
-    """Return whether a file could not be written for lack of room, or of quota."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))

@@ -21,8 +21,9 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cliptrase_core.cancel import cancellable
+from demo import core
 from demo.cancelling import Tokens, limit_of
-from demo.errors import NO_ROOM, is_disk_full
+from demo.errors import NO_ROOM
 from demo.visitors import Sessions, asked_at, files_in, uploads_in
 
 _log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class GuardedBlocks(gr.Blocks):
             going_on = bool(answer.get("is_generating"))
             return answer
         except OSError as error:  # Gradio stores the pictures of an answer
-            if not is_disk_full(error):
+            if not core.errors.out_of_space(error):
                 raise
             _log.error("%s", NO_ROOM)
             raise gr.Error(NO_ROOM, print_exception=False) from None

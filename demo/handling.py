@@ -24,7 +24,7 @@ from cliptrase_core.cancel import Cancelled, Progress
 from cliptrase_core.options import Option, SegmentOptions, options_of
 from demo import core
 from demo.drawing import Picture
-from demo.errors import NO_ROOM, UserError, for_people, is_disk_full
+from demo.errors import NO_ROOM, UserError, for_people
 from demo.html import percent
 from demo.jobs import watched
 from demo.service import SegmentRequest
@@ -78,7 +78,7 @@ def _as_messages(name: str) -> Iterator[None]:
     except Cancelled as ended:
         raise gr.Error(TOOK_TOO_LONG if ended.late else STOPPED, print_exception=False) from None
     except Exception as error:
-        if is_disk_full(error):
+        if core.errors.out_of_space(error):
             _log.error("%s: %s", name, NO_ROOM)
             raise gr.Error(NO_ROOM, print_exception=False) from None
         _log.exception("%s failed", name)

@@ -19,9 +19,10 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from demo import core
 from demo.addresses import is_ip_address, is_trusted, listed, trusted_proxies, visitor_address
 from demo.environment import LOOPBACK, OWN_FOLDER
-from demo.errors import NO_ROOM, is_disk_full
+from demo.errors import NO_ROOM
 from demo.file_kinds import first_bytes, is_archive, is_picture
 from demo.installable import ICON_SIZES
 from demo.json_text import is_nested_deeper
@@ -118,7 +119,7 @@ class Gate:
             except _TooMuchError:
                 pass
             except OSError as error:
-                if not is_disk_full(error) or sending.started:
+                if not core.errors.out_of_space(error) or sending.started:
                     raise
                 _log.error("%s", NO_ROOM)
                 await _answer(send, 507, NO_ROOM)

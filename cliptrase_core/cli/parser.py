@@ -25,9 +25,9 @@ from cliptrase_core.cli.arguments import (
     path_text,
     words_of_argument,
 )
-from cliptrase_core.errors import CliptraseError, one_line
+from cliptrase_core.errors import CliptraseError, one_line, out_of_space
 from cliptrase_core.io.export.formats import DEFAULT_FORMATS, FORMATS, users_of
-from cliptrase_core.io.files import FULL, not_written
+from cliptrase_core.io.files import not_written
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, read_image
 from cliptrase_core.names import MIN_AREA, MODES, NONE, OVERLAY_SIDE, REFINERS
 from cliptrase_core.options import LayoutOptions, SegmentOptions
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _discard_rest()
         return FAILED
     except OSError as error:
-        if error.errno not in FULL:
+        if not out_of_space(error):
             raise
         _discard_rest()
         return _complain(not_written("output", "", error, full="Free disk space, then run it again."))

@@ -6,7 +6,6 @@ A file is written whole or not at all. It never replaces a file of another progr
 from __future__ import annotations
 
 import codecs
-import errno
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from PIL import PngImagePlugin
 
-from cliptrase_core.errors import InputError, OutputError
+from cliptrase_core.errors import InputError, OutputError, out_of_space
 
 MARK = "cliptrase-lab"
 """Mark in every file that this program writes: `Software` of a PNG, start of `format` in a JSON, comment of a NumPy
@@ -132,10 +131,6 @@ def _cut(text: str) -> str:
     return short.decode("utf-8", "ignore").rstrip(". ")  # drops a character that was cut in two
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Numbers of errors for which there is too little space."""
-
-
 def not_written(what: str, folder: object, error: Exception, option: str = "folder", full: str = "") -> OutputError:
     """Return the error for files that cannot be written: neither a number nor the name of a temporary file.
 
@@ -148,7 +143,7 @@ def not_written(what: str, folder: object, error: Exception, option: str = "fold
     """
     zero = isinstance(error, ValueError) and "null" in str(error)
     reason = "a zero byte in its name" if zero else getattr(error, "strerror", None) or str(error)
-    if isinstance(error, OSError) and error.errno in FULL:
+    if out_of_space(error):
         remedy = full or f"Free disk space, or choose another {option}."
         return OutputError(what, expected="free disk space", got=reason, remedy=remedy)
     if isinstance(error, (FileExistsError, NotADirectoryError)):

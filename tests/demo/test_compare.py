@@ -13,6 +13,7 @@ from PIL import Image
 
 from cliptrase_core.evaluation.examples import read_examples, read_mask
 from cliptrase_core.refine import Fix
+from demo.compare_html import scores
 from demo.drawing import MARKED, marked
 from demo.errors import UserError
 from demo.html import percent
@@ -29,7 +30,7 @@ from demo.service.compare import (
     variants,
     with_own,
 )
-from demo.service.ground_truth import GroundTruth, drawn_ground_truth, read_ground_truth, score
+from demo.service.ground_truth import GroundTruth, Score, drawn_ground_truth, read_ground_truth, score
 from demo.settings import EXAMPLES, METHODS
 from demo.tabs.compare import NO_PAIR, CompareHandlers, CompareView, PairView
 from tests.visitor import Visitor, call
@@ -152,6 +153,11 @@ def test_a_score_is_that_of_a_sheet_of_paper_with_classes_matched_by_name():
     assert found.mean_iou == pytest.approx((1 / 2 + 2 / 3) / 3)
     assert found.accuracy == pytest.approx(3 / 5)
     np.testing.assert_array_equal(found.wrong, [[0, 1, 0], [0, 1, 0]])
+
+
+def test_a_note_about_a_result_shows_its_title_once_escaped():
+    none = Score(np.array([np.nan]), np.nan, np.nan, np.zeros((1, 1), bool), strange=True)
+    assert '<p class="hint">a &amp; b: no class has a name of the ground truth.</p>' in scores([("a & b", none)])
 
 
 def test_a_result_without_a_name_of_the_ground_truth_has_no_score(handlers, horses, mask):
