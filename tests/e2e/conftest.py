@@ -68,12 +68,16 @@ def chromium():
 
 @pytest.fixture
 def open_page(chromium, server):
-    """Function that opens the page; requests to other hosts are blocked and listed in `page.strangers`."""
-    contexts = []
+    """Function that opens the page; requests to other hosts are blocked and listed in `page.strangers`.
+
+    The test fails at its end if a script of the page raised an error.
+    """
+    contexts, errors = [], []
 
     def open_at(width: int, height: int = 900, **options):
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
+        context.on("weberror", lambda found: errors.append(str(found.error)))
         page = context.new_page()
         page.strangers = []
 
@@ -93,6 +97,7 @@ def open_page(chromium, server):
     yield open_at
     for context in contexts:
         context.close()
+    assert errors == []
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,6 @@ def open_lens(open_page):
     def open_at(width=1280, example="kitten", words="", side=0, **options):
         page = open_page(width, **options)
         page.complaints, page.requests = [], []
-        page.on("pageerror", lambda error: page.complaints.append(str(error)))
         page.on("console", lambda message: message.type == "error" and page.complaints.append(message.text))
         page.on("request", lambda request: page.requests.append(request.url))
         expect(page.locator("#lens .lens-wait")).to_be_visible()
