@@ -163,12 +163,10 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _load(options: argparse.Namespace) -> Segmenter:
-    from cliptrase_core.models import loading
     from cliptrase_core.segmenter import Segmenter
 
-    name, tag = loading.parse_model(options.model)
     return Segmenter.from_pretrained(
-        name, options.pretrained or tag, device=options.device, precision=options.precision
+        options.model, options.pretrained, device=options.device, precision=options.precision
     )
 
 

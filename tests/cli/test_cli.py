@@ -50,6 +50,13 @@ def code_of(*arguments):
         return end.code
 
 
+def test_weights_named_twice_are_refused(photo, tmp_path, monkeypatch, capsys):
+    monkeypatch.undo()  # the model is really loaded
+    twice = ("--model", "ViT-B-16:laion2b_s34b_b88k", "--pretrained", "mine.pt")
+    assert run("segment", photo, "--vocabulary", "cat; dog", "--output", tmp_path / "out", *twice) == 2
+    assert "expected one name of weights, got 'ViT-B-16:laion2b_s34b_b88k' and 'mine.pt'" in capsys.readouterr().err
+
+
 def test_segment_writes_files_that_reopen(photo, tmp_path, capsys):
     assert run("segment", photo, "--vocabulary", "cat; dog | background: wall", "--output", tmp_path / "out") == 0
     with Image.open(tmp_path / "out" / "photo.labels.png") as labels:
