@@ -69,7 +69,9 @@ class Segmenter:
         self.weights = Weights(model)
         self.backbone = Backbone(image_tower(model))
         self._text = TextEncoder(model, loaded.tokenizer)
-        scale = float(model.logit_scale.detach().float().exp())
+        scale = float(
+            loaded.model.logit_scale.detach().float().exp()
+        )  # in the given precision: in bf16 100 becomes 98.9
         self._features = MethodFeatures(self.backbone, loaded.mean, loaded.std, scale)
         # An encoding is valid only for the same weights, precision and device.
         self.model_id = f"{loaded.digest}-{self.precision}-{target}"

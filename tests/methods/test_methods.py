@@ -185,6 +185,14 @@ def test_scores_have_the_temperature_of_the_paper_or_of_the_model(segmenter, pic
     assert segmenter._features.scale(METHODS["gem"]) == pytest.approx(segmenter.info.model.logit_scale.exp().item())
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_no_precision_rounds_the_temperature_of_the_model(picture, precision):
+    model = tiny_clip()
+    torch.nn.init.constant_(model.logit_scale, np.log(100))
+    half = Segmenter.from_open_clip(model, precision=precision)
+    assert half.scores(half.encode(picture), WORDS, method="gem").scale == pytest.approx(100, rel=1e-5)
+
+
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.resclip is None])
 def test_the_temperature_decides_confidence_only(segmenter, picture, monkeypatch, name):
     encoding = segmenter.encode(picture)
