@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from cliptrase_core.cancel import timed
 from cliptrase_core.errors import InputError, is_whole
 from cliptrase_core.inspection.capture import AttentionMaps, Capture, capture
-from cliptrase_core.inspection.scores import PatchScores, competing, missing_classes, notes_on, suggested
+from cliptrase_core.inspection.scores import (
+    PatchScores,
+    competing,
+    missing_classes,
+    notes_on,
+    notes_on_prior,
+    suggested,
+)
 from cliptrase_core.io.geometry import Frame, Size, given_size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.methods.features import MethodFeatures, word_logits
@@ -69,9 +76,7 @@ class Segmenter:
         self.weights = Weights(model)
         self.backbone = Backbone(image_tower(model))
         self._text = TextEncoder(model, loaded.tokenizer)
-        scale = float(
-            loaded.model.logit_scale.detach().float().exp()
-        )  # in the given precision: in bf16 100 becomes 98.9
+        scale = float(loaded.model.get_parameter("logit_scale").detach().float().exp())  # bf16 would make 98.9 of 100
         self._features = MethodFeatures(self.backbone, loaded.mean, loaded.std, scale)
         # An encoding is valid only for the same weights, precision and device.
         self.model_id = f"{loaded.digest}-{self.precision}-{target}"
@@ -226,6 +231,8 @@ class Segmenter:
                     logits.T.reshape(-1, *encoding.grid), words, missing, requested.everything_else
                 )
                 labels, confidence = label_pixels(maps, label_of, size, regions if vote else None)
+                notes = notes_on(words, missing, requested.everything_else)
+                notes += notes_on_prior(words, cls @ text.to(cls).T) if requested.image_prior else ()
         regions = np.full(size, NOISE, np.int32) if regions is None else regions
         shown: dict[str, Any] = {"labels": labels, "regions": regions, "confidence": confidence}  # see `maps`
         return Segmentation(
@@ -247,7 +254,7 @@ class Segmenter:
                 **({"missing": [words.class_names[label] for label in missing]} if requested.skip_missing else {}),
             },
             timings=timings,
-            notes=notes_on(words, missing, requested.everything_else),
+            notes=notes,
             model_input=encoding.model_input,
             name=encoding.name,
         ).above(requested.threshold)

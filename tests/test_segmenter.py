@@ -160,6 +160,16 @@ def test_image_prior_multiplies_by_the_picture_s_own_scores_and_is_off_by_defaul
     assert plain.settings["image_prior"] is False
 
 
+def test_an_image_prior_below_zero_is_noted_since_the_product_turns_it_around(segmenter, picture):
+    encoding = segmenter.encode(picture)
+    like, unlike = encoding.cls[None].float(), -encoding.cls[None].float()
+    for rows, said in (([like, like], False), ([like, unlike], True)):
+        words = {"text_features": torch.cat(rows), "class_names": ["cat", "dog"]}
+        notes = segmenter.segment(encoding, **words, image_prior=True).notes
+        assert [note for note in notes if "similarity to dog is negative" in note] == list(notes) * said
+        assert segmenter.segment(encoding, **words).notes == ()
+
+
 @pytest.mark.parametrize("preset", ["auto", "paper-224"])
 def test_a_batch_equals_its_pictures_one_by_one(segmenter, picture, preset):
     images = [picture, picture[::-1].copy(), picture[:, :40].copy(), picture.transpose(1, 0, 2).copy()]

@@ -18,7 +18,6 @@ from tqdm import tqdm
 from cliptrase_core.cli.pipeline import BATCH, Pipeline, threads_shared
 from cliptrase_core.cli.tasks import SETTINGS, Task, gather_results, note, source_entries
 from cliptrase_core.errors import CliptraseError, InputError, counted, memory_explained, one_line, some
-from cliptrase_core.inspection.scores import ALL_MISSING
 from cliptrase_core.io.allocator import blocks_kept
 from cliptrase_core.io.export.record import folder_digest
 from cliptrase_core.io.export.saving import save
@@ -207,7 +206,16 @@ class _Run:
             source=path,
         )
         written = files.overlay if "overlay" in options.formats else files.json
-        return f"{path} -> {written}  {_areas(result)}"
+        return f"{path} -> {written}  {self._found(result)}"
+
+    def _found(self, result: Segmentation) -> str:
+        """Return the share of each class that is present, the names of the others, and notes about this picture."""
+        areas = result.areas
+        shown = {name: f'"{name}"' if "," in name else name for name in result.class_names}
+        found = ", ".join(f"{shown[name]} {share:.1%}" for name, share in areas.items())
+        absent = [shown[name] for name in result.class_names if name not in areas]
+        found += f"; not found: {some(absent, MOST_ABSENT)}" if absent else ""
+        return ". ".join([found, *(note for note in result.notes if note not in self.vocabulary.notes)])
 
     def _settings(self) -> dict[str, Any]:
         return {name: getattr(self.options, name) for name in SETTINGS}
@@ -226,16 +234,6 @@ def _explained(path: Path) -> Iterator[None]:
         expected, got = "a file that stays readable during the run", error.strerror or "an error"
         remedy = "Check that it exists, and its rights; --skip-existing goes on with it."
         raise InputError(f"picture {path.name!r}", expected=expected, got=got, remedy=remedy) from error
-
-
-def _areas(result: Segmentation) -> str:
-    """Return the share of each class that is present, the names of the others, and whether all seem to be missing."""
-    areas = result.areas
-    shown = {name: f'"{name}"' if "," in name else name for name in result.class_names}
-    found = ", ".join(f"{shown[name]} {share:.1%}" for name, share in areas.items())
-    absent = [shown[name] for name in result.class_names if name not in areas]
-    found += f"; not found: {some(absent, MOST_ABSENT)}" if absent else ""
-    return f"{found}. {ALL_MISSING}" if ALL_MISSING in result.notes else found
 
 
 def _intermediates(encoding: ImageEncoding) -> dict[str, np.ndarray]:

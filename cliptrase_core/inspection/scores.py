@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cliptrase_core.errors import InputError, counted
+from cliptrase_core.errors import InputError, counted, some
 from cliptrase_core.io.geometry import Size, between_samples, expect_place
 from cliptrase_core.regions.decode import label_probabilities
 from cliptrase_core.regions.otsu import otsu_threshold
@@ -23,6 +23,7 @@ absent things (docs/decisions/025-everything-else.md). Painting a class wrongly 
 MOST_SUGGESTED = 6
 LEAST_SUGGESTED = 0.08
 """Smallest share of the patches for which a word is suggested."""
+_NAMED = 3
 
 
 def missing_classes(patches: Tensor, text: Tensor, label_of: Tensor, classes: int, common: Tensor) -> list[int]:
@@ -116,6 +117,22 @@ def notes_on(words: Vocabulary, missing: Sequence[int], with_rest: bool) -> tupl
     notes = words.notes_beside_others if with_rest else words.notes
     none_competes = not with_rest and len(set(missing)) == len(set(words.prompt_labels))
     return (*notes, ALL_MISSING) if none_competes else notes
+
+
+def notes_on_prior(words: Vocabulary, prior: Tensor) -> tuple[str, ...]:
+    """Return a note if the image prior misleads: its published product needs similarities above 0, as CLIP has them.
+
+    Args:
+        words: vocabulary with P prompts.
+        prior: (P,) cosines of the whole picture and each prompt.
+    """
+    negative = [prompt for prompt, value in zip(words.prompts, prior.tolist(), strict=True) if value < 0]
+    if not negative:
+        return ()
+    named = some(negative, _NAMED)
+    return (
+        f"The image prior misleads: the picture's similarity to {named} is negative, and minus times minus is plus.",
+    )
 
 
 def everything_else(maps: Tensor, label_of: Tensor, classes: int) -> Tensor:
