@@ -12,9 +12,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from cliptrase_core.names import FREE, MODES, NONE, REFINERS, SAMS
+from cliptrase_core.refine.base import Refiner
 from cliptrase_core.refine.fixes import Fix, apply_fixes, class_at, read_fixes
 from cliptrase_core.refine.refiners import is_available, load_refiner, refine
-from cliptrase_core.refine.report import Refiner
 from cliptrase_core.reports import ComponentReport, RefineReport
 from cliptrase_core.results import Refined
 

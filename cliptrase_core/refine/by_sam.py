@@ -19,8 +19,8 @@ from cliptrase_core.cancel import Progress, quietly, steps
 from cliptrase_core.errors import InputError, is_whole
 from cliptrase_core.io.geometry import Size, fitted, nearest
 from cliptrase_core.names import EVERYTHING, REGIONS
+from cliptrase_core.refine.base import Pixels, Refiner, Working, expect_frame, refined
 from cliptrase_core.refine.prompting import Answers, agreement, cover_of, full_size, merge, prompts_of, reports, split
-from cliptrase_core.refine.report import Pixels, Refiner, Working, expect_frame, refined
 from cliptrase_core.refine.sam import Embedding, Sam
 from cliptrase_core.reports import ComponentReport
 from cliptrase_core.results import Refined, Segmentation, expect_confidence

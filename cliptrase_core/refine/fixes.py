@@ -27,9 +27,9 @@ from cliptrase_core.io.geometry import Size
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.maps import counted
 from cliptrase_core.names import SAMS
+from cliptrase_core.refine.base import Pixels, expect_result, picture_of
 from cliptrase_core.refine.prompting import give_away
 from cliptrase_core.refine.refiners import device_of, loaded_sam
-from cliptrase_core.refine.report import Pixels, expect_result, picture_of
 from cliptrase_core.results import EVERYTHING_ELSE, Refined, Segmentation, is_background
 
 MOST_FIXES = 500

@@ -14,8 +14,8 @@ from cliptrase_core.io.image import ImageInput
 from cliptrase_core.models.precision import device_by_name
 from cliptrase_core.names import EDGES, FREE, MODES, NANO_THEN_EDGES, NONE, PROMPTS, PUBLISHED_SAMS, REFINERS, SAM_NANO
 from cliptrase_core.refine import sam_checkpoints
+from cliptrase_core.refine.base import Pixels, Refiner, Working, expect_frame, expect_result, picture_of, refined
 from cliptrase_core.refine.guided_filter import follow_edges
-from cliptrase_core.refine.report import Pixels, Refiner, Working, expect_frame, expect_result, picture_of, refined
 from cliptrase_core.results import Refined, Segmentation, expect_no_fixes
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Report of a refinement: changed pixels, and reasons for rejected masks."""
+"""Interface of refiners: their input, its checks, and their result."""
 
 from __future__ import annotations
 
