@@ -293,7 +293,7 @@ def draw_head(banner: str) -> Head:
     Args:
         banner: HTML of the banner with the current model.
     """
-    with gr.Row(elem_id="head"):
+    with gr.Row(elem_id="page-head"):
         gr.HTML(TITLE_HTML, padding=False, elem_id="title")
         message = gr.HTML(banner, padding=False, elem_id="banner")
         offer = gr.Button("", visible=False, variant="primary", size="sm", elem_id="head-load", scale=0, min_width=230)

@@ -100,6 +100,11 @@ def test_events_whose_work_is_not_shown_name_no_place_for_it(service):
     assert all(one["show_progress_on"] == [] for one in hidden)
 
 
+def test_every_element_has_its_own_id(service):
+    ids = [one["props"].get("elem_id") for one in build(service).get_config_file()["components"]]
+    assert [name for name in set(ids) - {None} if ids.count(name) > 1] == []
+
+
 def test_at_most_one_listener_of_an_event_waits_for_its_turn(service):
     """While a listener runs, Gradio keeps one more event for it (`always_last`), and afterwards sends that event to all
     listeners. Two that keep events wake each other for ever, as after an upload during the first result."""

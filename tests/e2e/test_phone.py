@@ -289,7 +289,10 @@ def test_undo_stays_on_the_screen_while_the_result_is_fixed(phone, artifacts, wi
         box = page.get_by_label(name, exact=True).bounding_box()
         assert min(box["width"], box["height"]) >= 40
     undo = page.locator("#result [data-do=undo]")
-    for scroll in ("#result .drawn", "#head"):  # the result at the top of the screen, and the page from its beginning
+    for scroll in (
+        "#result .drawn",
+        "#page-head",
+    ):  # the result at the top of the screen, and the page from its beginning
         page.locator(scroll).evaluate("one => one.scrollIntoView({ behavior: 'instant' })")
         page.wait_for_timeout(200)
         expect(undo).to_be_in_viewport(ratio=1)
