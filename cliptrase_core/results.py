@@ -37,7 +37,7 @@ EVERYTHING_ELSE = "everything else"
 
 
 def is_background(name: str) -> bool:
-    """Return whether a class name is "background", in any letter case, spacing or Unicode form."""
+    """Return whether a class name is "background", in any letter case or Unicode form, with any space around it."""
     return fold(name) == BACKGROUND
 
 

@@ -15,14 +15,7 @@ from torch import Tensor, nn
 from cliptrase_core.cancel import timed
 from cliptrase_core.errors import InputError, is_whole
 from cliptrase_core.inspection.capture import AttentionMaps, Capture, capture
-from cliptrase_core.inspection.scores import (
-    PatchScores,
-    competing,
-    missing_classes,
-    notes_on,
-    notes_on_prior,
-    suggested,
-)
+from cliptrase_core.inspection.scores import PatchScores, competing, missing_classes, notes_on, suggested
 from cliptrase_core.io.geometry import Frame, Size, given_size
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, ImageInput
 from cliptrase_core.methods.features import MethodFeatures, word_logits
@@ -231,8 +224,7 @@ class Segmenter:
                     logits.T.reshape(-1, *encoding.grid), words, missing, requested.everything_else
                 )
                 labels, confidence = label_pixels(maps, label_of, size, regions if vote else None)
-                notes = notes_on(words, missing, requested.everything_else)
-                notes += notes_on_prior(words, cls @ text.to(cls).T) if requested.image_prior else ()
+                prior = cls @ text.to(cls).T if requested.image_prior else None
         regions = np.full(size, NOISE, np.int32) if regions is None else regions
         shown: dict[str, Any] = {"labels": labels, "regions": regions, "confidence": confidence}  # see `maps`
         return Segmentation(
@@ -254,7 +246,7 @@ class Segmenter:
                 **({"missing": [words.class_names[label] for label in missing]} if requested.skip_missing else {}),
             },
             timings=timings,
-            notes=notes,
+            notes=notes_on(words, missing, requested.everything_else, prior),
             model_input=encoding.model_input,
             name=encoding.name,
         ).above(requested.threshold)

@@ -16,6 +16,8 @@ from typing import Any
 from cliptrase_core.errors import InputError
 from cliptrase_core.names import NANO, PRECISION_NAMES
 from cliptrase_core.options import Option, Options, options_of
+from cliptrase_core.text.vocabulary import MAX_CHARACTERS
+from cliptrase_core.text.word_lists import read_list
 
 ArgumentGroup = argparse.ArgumentParser | argparse._ArgumentGroup
 
@@ -181,9 +183,6 @@ def _is_file(path: Path) -> bool:
 
 
 def _read(path: Path) -> str:
-    from cliptrase_core.text.vocabulary import MAX_CHARACTERS  # it imports torch
-    from cliptrase_core.text.word_lists import read_list
-
     where = "Give --vocabulary @words.txt, or the words themselves."
     try:
         if path.is_dir():

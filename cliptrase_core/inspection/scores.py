@@ -112,27 +112,29 @@ ALL_MISSING = "No class seems to be in the picture, so none is left out."
 """Note of a result without missing classes if all of them are missing."""
 
 
-def notes_on(words: Vocabulary, missing: Sequence[int], with_rest: bool) -> tuple[str, ...]:
-    """Return the notes of a result: those of its words, and that no class was left out if all are missing."""
-    notes = words.notes_beside_others if with_rest else words.notes
-    none_competes = not with_rest and len(set(missing)) == len(set(words.prompt_labels))
-    return (*notes, ALL_MISSING) if none_competes else notes
-
-
-def notes_on_prior(words: Vocabulary, prior: Tensor) -> tuple[str, ...]:
-    """Return a note if the image prior misleads: its published product needs similarities above 0, as CLIP has them.
+def notes_on(
+    words: Vocabulary, missing: Sequence[int], with_rest: bool, prior: Tensor | None = None
+) -> tuple[str, ...]:
+    """Return the notes of a result: those of its words, and what may mislead in it.
 
     Args:
         words: vocabulary with P prompts.
-        prior: (P,) cosines of the whole picture and each prompt.
+        missing: labels of the missing classes; none was left out if these are all.
+        with_rest: True if "everything else" is a class.
+        prior: (P,) cosines of the whole picture and each prompt, if the image prior is used. Its product, as
+            published, needs positive ones; CLIP's are.
     """
-    negative = [prompt for prompt, value in zip(words.prompts, prior.tolist(), strict=True) if value < 0]
-    if not negative:
-        return ()
-    named = some(negative, _NAMED)
-    return (
-        f"The image prior misleads: the picture's similarity to {named} is negative, and minus times minus is plus.",
-    )
+    notes = words.notes_beside_others if with_rest else words.notes
+    if not with_rest and len(set(missing)) == len(set(words.prompt_labels)):
+        notes = (*notes, ALL_MISSING)
+    cosines = [] if prior is None else prior.tolist()
+    if negative := [prompt for prompt, cosine in zip(words.prompts, cosines, strict=False) if cosine < 0]:
+        to = some(negative, _NAMED)
+        prior_note = (
+            f"The image prior misleads: the picture's similarity to {to} is negative, and minus times minus is plus."
+        )
+        notes = (*notes, prior_note)
+    return notes
 
 
 def everything_else(maps: Tensor, label_of: Tensor, classes: int) -> Tensor:

@@ -74,7 +74,7 @@ class Found:
         others = {number for number, label in meant.items() if label is None}
         classes = {number: label for number, label in meant.items() if label is not None}
         strange = [self.names[number] for number in others if not is_void(self.names[number])]
-        strange = [name for name in strange if not is_background(name)]
+        strange = [name for name in strange if not means_background(name)]
         lacking = [group.name for label, group in enumerate(words.classes) if label not in classes.values()]
         if not classes or (lacking and strange):
             shown = f"no {lacking[0]!r}" + (f", and {strange[0]!r}" if strange else "")
@@ -141,8 +141,8 @@ def own_set(found: Found, name: str) -> ReadSet:
     Raises:
         InputError: there are no names of classes, or they are not valid.
     """
-    classes = {n: text for n, text in found.names.items() if not is_void(text) and not is_background(text)}
-    background = tuple(number for number, text in found.names.items() if is_background(text))
+    classes = {n: text for n, text in found.names.items() if not is_void(text) and not means_background(text)}
+    background = tuple(number for number, text in found.names.items() if means_background(text))
     entries = [readable(text) for text in classes.values()]
     if not entries:
         remedy = "Give --setting where it is a benchmark's."
@@ -182,8 +182,8 @@ def is_void(name: str) -> bool:
     return _letters(name) in _NOT_COUNTED
 
 
-def is_background(name: str) -> bool:
-    """Return whether this name means the background, that is all pixels without a class."""
+def means_background(name: str) -> bool:
+    """Return whether this name means the background, that is all pixels without a class: "_background_" too."""
     return _letters(name) in _BACKGROUND
 
 
@@ -213,7 +213,7 @@ def drawn_numbers(labels: Iterable[str]) -> tuple[dict[str, int], dict[int, str]
     names = {UNDRAWN: BACKGROUND, NOT_COUNTED: "ignored"}
     numbers = {}
     for label in dict.fromkeys(labels):
-        if is_background(label):
+        if means_background(label):
             numbers[label] = UNDRAWN
         elif is_void(label):
             numbers[label] = NOT_COUNTED
