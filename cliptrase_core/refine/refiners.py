@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CACHED_MODELS = 2
 
-_LOADED: LRUCache[SamRefiner] = LRUCache(CACHED_MODELS)  # by name, checkpoint and device
+_LOADED: LRUCache[SamRefiner] = LRUCache(CACHED_MODELS)  # by name, checkpoint as it was read, and device
 
 
 def refine(
@@ -118,11 +118,20 @@ def loaded_sam(name: str, checkpoint: str | None = None, *, device: str = "cpu")
     """Return one of `SAMS`, loaded once for all callers; arguments and errors as for `load_refiner`."""
     from cliptrase_core.refine.by_sam import SamRefiner
 
-    key = (name, checkpoint, device)
-    path = None if checkpoint is None else Path(checkpoint)
+    path = None if checkpoint is None else Path(checkpoint).absolute()
+    key = (name, path, None if path is None else _written(path), device)
     if _LOADED.peek(key) is None and checkpoint is None and name in PUBLISHED_SAMS:
         path = sam_checkpoints.fetch(name)  # not in the cache's lock, so that others need not wait
     return _LOADED.get(key, lambda: SamRefiner(sam_checkpoints.load_sam(name, path, device=device)))[0]
+
+
+def _written(path: Path) -> tuple[int, int] | None:
+    """Return size and time of a file, which change when it is overwritten; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def _nothing(

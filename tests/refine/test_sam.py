@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import cliptrase_core as cc
+from cliptrase_core.cache import LRUCache
 from cliptrase_core.errors import InputError, WeightsError
 from cliptrase_core.models import hub
 from cliptrase_core.refine import by_sam, fixes, is_available, load_refiner, refiners, sam_checkpoints
@@ -291,6 +292,19 @@ def test_sam_runs_where_the_result_was_made_if_it_can(of_result, given, expected
     assert asked == [expected] * 2
     monkeypatch.setattr(refiners, "device_by_name", lambda name: pytest.fail("edges need no device"))
     cc.refine(result, image, "edges")
+
+
+def test_a_checkpoint_that_was_overwritten_is_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(refiners, "_LOADED", LRUCache(4))
+    monkeypatch.setattr(sam_checkpoints, "load_sam", lambda name, path, *, device: path.read_bytes())
+    monkeypatch.setattr(by_sam, "SamRefiner", lambda sam: [sam])
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "sam.pth"
+    file.write_bytes(b"first")
+    first = refiners.loaded_sam("vit_b", "sam.pth")
+    assert refiners.loaded_sam("vit_b", str(file)) is first
+    file.write_bytes(b"second")
+    assert refiners.loaded_sam("vit_b", "sam.pth") == [b"second"]
 
 
 def test_sam_leaves_apple_s_gpu_to_the_model(monkeypatch):
