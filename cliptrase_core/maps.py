@@ -26,7 +26,9 @@ def runs(*maps: npt.NDArray[np.integer[Any]]) -> tuple[npt.NDArray[Any], ...]:
     return starts, np.diff(starts, append=flat[0].size), *(one[starts] for one in flat)
 
 
-def counted(before: npt.NDArray[np.integer], after: npt.NDArray[np.integer], names: tuple[str, ...]) -> dict[str, Any]:
+def count_changes(
+    before: npt.NDArray[np.integer], after: npt.NDArray[np.integer], names: tuple[str, ...]
+) -> dict[str, Any]:
     """Count the changed pixels, and the pixels that each class gained and lost."""
     moved = after != before
     won, lost = (np.bincount(labels[moved], minlength=len(names)) for labels in (after, before))

@@ -17,7 +17,7 @@ from cliptrase_core.canvas import UNKNOWN, InputTrace, covers_picture, picture_f
 from cliptrase_core.errors import InputError, is_number
 from cliptrase_core.io.geometry import Frame, Size
 from cliptrase_core.io.image import ImageInput
-from cliptrase_core.maps import counted, given, made_when_asked, runs
+from cliptrase_core.maps import count_changes, given, made_when_asked, runs
 from cliptrase_core.names import MIN_AREA, OPACITY, fold
 from cliptrase_core.reports import RefineReport
 
@@ -406,7 +406,7 @@ class Refined(Segmentation):
     def above(self, threshold: float) -> Refined:
         """Apply `Segmentation.above`; the report counts the new differences from the coarse result."""
         shown = super().above(threshold)
-        counts = counted(self.coarse, shown.labels, shown.class_names)
+        counts = count_changes(self.coarse, shown.labels, shown.class_names)
         return dataclasses.replace(shown, report=dataclasses.replace(self.report, **counts))
 
     @property

@@ -23,7 +23,7 @@ from cliptrase_core.models import loading
 from cliptrase_core.models.backbone import Backbone, check_backbone, image_tower
 from cliptrase_core.models.checkpoint import fingerprint
 from cliptrase_core.models.encoder import Encoder
-from cliptrase_core.models.precision import PRECISIONS, device_by_name, placed, resolve_precision
+from cliptrase_core.models.precision import PRECISIONS, device_by_name, resolve_precision, to_device
 from cliptrase_core.models.running import Weights, as_loaded
 from cliptrase_core.names import NANO
 from cliptrase_core.options import SegmentArguments, SegmentOptions, read_segmentation, takes
@@ -62,7 +62,7 @@ class Segmenter:
         check_backbone(image_tower(loaded.model))  # before anything is copied
         target = next(loaded.model.parameters()).device if device is None else device_by_name(device)
         dtype = resolve_precision(precision, target)
-        model = placed(loaded.model, target, dtype)
+        model = to_device(loaded.model, target, dtype)
         self.info = dataclasses.replace(loaded, model=model)
         self.precision = next(name for name, value in PRECISIONS.items() if value == dtype)
         self.device = target
@@ -136,7 +136,7 @@ class Segmenter:
             UnsupportedBackboneError: CLIPtrase cannot run on this model.
         """
         backbone = Backbone(image_tower(model))
-        loaded = loading.given(model, tokenizer, fingerprint=fingerprint(model))
+        loaded = loading.describe(model, tokenizer, fingerprint=fingerprint(model))
         names = {value: key for key, value in PRECISIONS.items()}
         return cls(loaded, device=device, precision=precision or names.get(backbone.dtype, "fp32"))
 

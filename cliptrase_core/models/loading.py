@@ -147,7 +147,7 @@ def load(
     return _describe(model, tokenizer, name, tag, source, [path], {**config, **origin})
 
 
-def given(model: nn.Module, tokenizer: Callable[..., Tensor] | None, *, fingerprint: str) -> LoadedModel:
+def describe(model: nn.Module, tokenizer: Callable[..., Tensor] | None, *, fingerprint: str) -> LoadedModel:
     """Return the description of a model built by the caller.
 
     Args:

@@ -63,7 +63,7 @@ def _seconds(dtype: torch.dtype, device_type: str) -> float:
     return time.perf_counter() - start
 
 
-def placed(model: nn.Module, device: torch.device, dtype: torch.dtype) -> Any:
+def to_device(model: nn.Module, device: torch.device, dtype: torch.dtype) -> Any:
     """Return the model itself if it already fits, else a converted copy: the caller's model is never changed."""
     if not model.training and all(p.device == device and p.dtype == dtype for p in model.parameters()):
         return model

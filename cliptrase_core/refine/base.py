@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cliptrase_core.cancel import Progress, quietly
 from cliptrase_core.errors import InputError
 from cliptrase_core.io.image import ImageInput
-from cliptrase_core.maps import counted, given
+from cliptrase_core.maps import count_changes, given
 from cliptrase_core.names import MODES
 from cliptrase_core.reports import ComponentReport, RefineReport
 from cliptrase_core.results import Refined, Segmentation
@@ -39,7 +39,7 @@ def refined(
         components: component reports.
     """
     names = result.class_names
-    counts = counted(result.labels, labels, names)
+    counts = count_changes(result.labels, labels, names)
     way = {"refine_mode": mode} if mode in MODES else {}  # only SAM has a choice
     report = RefineReport(refiner=refiner, mode=mode, components=components, **counts)
     return Refined(

@@ -107,7 +107,7 @@ class SamRefiner:
         def named() -> npt.NDArray[np.integer]:
             embedding = self._seen(working, step)
             masks = self.sam.everything(working, embedding, SETTINGS, lambda _, text: step(0.9, text))
-            return vote(coarse, masks)
+            return label_masks(coarse, masks)
 
         voted = self._once((self._picture, EVERYTHING, _digest(working), _digest(coarse)), named)
         # Enlarge only the changed pixels: elsewhere, the coarse labels have a higher resolution.
@@ -115,7 +115,7 @@ class SamRefiner:
         labels = np.where(moved, nearest(voted, result.size), result.labels)
         return self._done(result, labels, EVERYTHING, {}, start)
 
-    def thing_at(
+    def object_at(
         self, image: Pixels, point: tuple[float, float], size: Size, step: Progress = quietly
     ) -> tuple[tuple[slice, slice], npt.NDArray[np.bool_]]:
         """Segment the object under a click: the connected component at the point, in SAM's best mask that contains it.
@@ -146,19 +146,19 @@ class SamRefiner:
                 return box, parts == parts[row - box[0].start, column - box[1].start]
         return np.s_[:0, :0], np.zeros((0, 0), np.bool_)
 
-    def thing_in(
+    def object_in_box(
         self, image: Pixels, corners: Sequence[tuple[float, float]], size: Size, step: Progress = quietly
     ) -> tuple[tuple[slice, slice], npt.NDArray[np.bool_]]:
         """Segment the object in a box: SAM's mask for the box, without what lies outside.
 
         Args:
-            image: as for `thing_at`.
+            image: as for `object_at`.
             corners: two opposite corners, (x, y) in shares of the width and height, 0 to 1.
-            size: as for `thing_at`.
-            step: as for `thing_at`.
+            size: as for `object_at`.
+            step: as for `object_at`.
 
         Returns:
-            As `thing_at`.
+            As `object_at`.
         """
         small = _shrunk(image)
         seen = self._seen(small, step)
@@ -273,7 +273,7 @@ SETTINGS = {
 """Arguments of `SamAutomaticMaskGenerator`: few points and low thresholds, as in other refinement by SAM on a CPU."""
 
 
-def vote(labels: npt.NDArray[np.integer], masks: Sequence[npt.NDArray[np.bool_]]) -> npt.NDArray[np.integer]:
+def label_masks(labels: npt.NDArray[np.integer], masks: Sequence[npt.NDArray[np.bool_]]) -> npt.NDArray[np.integer]:
     """Give every mask its commonest coarse class; small masks are painted over large ones.
 
     Args:

@@ -25,7 +25,7 @@ from cliptrase_core.cancel import Progress, quietly, steps
 from cliptrase_core.errors import InputError, expect_one_of, is_number
 from cliptrase_core.io.geometry import Size
 from cliptrase_core.io.image import ImageInput
-from cliptrase_core.maps import counted
+from cliptrase_core.maps import count_changes
 from cliptrase_core.names import SAMS
 from cliptrase_core.refine.base import Pixels, expect_result, picture_of
 from cliptrase_core.refine.prompting import give_away
@@ -208,9 +208,9 @@ def apply_fixes(
             sam = loaded_sam(one.sam, device=device or device_of(result)).of(picture_name)
             shown = pixels if seen is None else seen
             if one.tool == BOX:
-                box, mask = sam.thing_in(shown, one.points, result.size, step)
+                box, mask = sam.object_in_box(shown, one.points, result.size, step)
             else:
-                box, mask = sam.thing_at(shown, one.points[0], result.size, step)
+                box, mask = sam.object_at(shown, one.points[0], result.size, step)
         if one.class_name is not None:
             labels[box][mask] = names.index(one.class_name)
         else:
@@ -218,7 +218,7 @@ def apply_fixes(
     settings = {**result.settings, "fixes": [one.as_dict() for one in (*before, *fixes)]}
     changes: dict[str, Any] = {"labels": labels, "class_names": tuple(names), "settings": settings}
     if isinstance(result, Refined):
-        counts = counted(result.coarse, labels, tuple(names))
+        counts = count_changes(result.coarse, labels, tuple(names))
         changes["report"] = dataclasses.replace(result.report, **counts)
     return dataclasses.replace(result, **changes)
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from cliptrase_core.cancel import steps
 from cliptrase_core.io.geometry import Size, between_samples, strips
 from cliptrase_core.maps import runs
-from cliptrase_core.regions.tiles import Name, chosen_in_tiles, largest_in_tiles
+from cliptrase_core.regions.tiles import Id, chosen_in_tiles, largest_in_tiles
 
 STRIP_VALUES = 2_000_000
 """Interpolated scores stored at the same time: 8 MB in float32; more are no faster."""
@@ -53,8 +53,8 @@ def label_pixels(
     """
     label_of = label_of.to(maps.device)
     count = int(label_of.max()) + 1
-    names = label_of.to(torch.uint8 if count <= 256 else torch.int32)  # uint8: a quarter of the memory
-    labels = largest_at_pixels(maps, size, names).cpu().numpy()
+    ids = label_of.to(torch.uint8 if count <= 256 else torch.int32)  # uint8: a quarter of the memory
+    labels = largest_at_pixels(maps, size, ids).cpu().numpy()
     if regions is not None:
         labels = vote(labels, regions, count)
     return labels, Confidence(label_probabilities(maps, label_of), labels)
@@ -198,22 +198,22 @@ def _in_tiles(maps: Tensor, size: tuple[int, ...]) -> bool:
     return size[0] * size[1] > TILED_PIXELS and maps.device.type == "cpu" and maps.dtype == torch.float32
 
 
-def largest_at_pixels(maps: Tensor, size: Size, names: Tensor | None = None) -> Tensor:
-    """Return the name of the largest map at each pixel; maps are interpolated bilinearly (align_corners=False).
+def largest_at_pixels(maps: Tensor, size: Size, ids: Tensor | None = None) -> Tensor:
+    """Return the id of the largest map at each pixel; maps are interpolated bilinearly (align_corners=False).
 
     Args:
         maps: (C, h, w) scores.
         size: (H, W) of the output.
-        names: (C,) integer names of the maps; None takes their indices, in int32.
+        ids: (C,) integers, one for each map; None takes the indices, in int32.
 
     Returns:
-        (H, W) in the dtype of the names; on ties the map of the lowest index.
+        (H, W) in the dtype of the ids; on ties the map of the lowest index.
     """
-    names = torch.arange(len(maps), dtype=torch.int32) if names is None else names
+    ids = torch.arange(len(maps), dtype=torch.int32) if ids is None else ids
     if _in_tiles(maps, size):
-        return torch.from_numpy(largest_in_tiles(maps.numpy(), size, names.numpy()))
-    names = names.to(maps.device)
-    out = torch.empty(size, dtype=names.dtype, device=maps.device)
+        return torch.from_numpy(largest_in_tiles(maps.numpy(), size, ids.numpy()))
+    ids = ids.to(maps.device)
+    out = torch.empty(size, dtype=ids.dtype, device=maps.device)
     rows_at_once = max(1, STRIP_VALUES // (len(maps) * size[1]))
     across = _mixing_matrix(maps.shape[2], size[1], maps)  # a product is several times faster than a resize kernel
     for start in steps(range(0, size[0], rows_at_once)):
@@ -222,7 +222,7 @@ def largest_at_pixels(maps: Tensor, size: Size, names: Tensor | None = None) -> 
         kept = _can_win(maps[:, int(above[0]) : int(below[-1]) + 1])
         mixed = torch.lerp(maps[kept][:, above], maps[kept][:, below], weight[:, None])  # (C', rows, w)
         mixed = mixed @ across  # (C', rows, W)
-        out[rows] = names[kept][mixed.max(dim=0).indices]
+        out[rows] = ids[kept][mixed.max(dim=0).indices]
     return out
 
 
@@ -255,7 +255,7 @@ def value_of_chosen(maps: Tensor, chosen: Tensor) -> Tensor:
     return out
 
 
-def vote(labels: npt.NDArray[Name], regions: npt.NDArray[np.integer[Any]], classes: int) -> npt.NDArray[Name]:
+def vote(labels: npt.NDArray[Id], regions: npt.NDArray[np.integer[Any]], classes: int) -> npt.NDArray[Id]:
     """Give every region its most frequent label, the lowest index on ties.
 
     Args:

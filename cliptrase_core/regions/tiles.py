@@ -25,7 +25,7 @@ LEAST_SIDE = 128
 """Smallest side of a tile in pixels: in smaller ones the calls take longer than the pixels."""
 
 Maps = npt.NDArray[np.float32]
-Name = TypeVar("Name", bound=np.integer[Any])
+Id = TypeVar("Id", bound=np.integer[Any])
 
 
 _ROUNDING = 1e-5
@@ -50,15 +50,15 @@ class _Span:
     ends: Maps
 
 
-def largest_in_tiles(maps: Maps, size: Size, names: npt.NDArray[Name]) -> npt.NDArray[Name]:
+def largest_in_tiles(maps: Maps, size: Size, ids: npt.NDArray[Id]) -> npt.NDArray[Id]:
     """Return the name of the largest map at each pixel, (H, W); on ties the map of the lowest index.
 
     Args:
         maps: (C, h, w).
         size: (H, W).
-        names: (C,), uint8 or int32.
+        ids: (C,), uint8 or int32.
     """
-    out = np.empty(size, names.dtype)
+    out = np.empty(size, ids.dtype)
     bands, columns = _bands_and_columns((maps.shape[1], maps.shape[2]), size)
     for band in steps(bands):
         competing = _contenders(maps, band, columns)
@@ -66,15 +66,15 @@ def largest_in_tiles(maps: Maps, size: Size, names: npt.NDArray[Name]) -> npt.ND
         for column, here in zip(columns, competing, strict=True):
             first, *others = np.flatnonzero(here).tolist()
             if not others:
-                out[band.pixels, column.pixels] = names[first]
+                out[band.pixels, column.pixels] = ids[first]
                 continue
             across = column.weights.T
             best = lines[first, :, column.patches] @ across
-            tile = np.full(best.shape, names[first])
+            tile = np.full(best.shape, ids[first])
             for index in others:
                 values = lines[index, :, column.patches] @ across
                 # Copy where the map is larger; `np.putmask` and `np.copyto` take longer.
-                cv2.copyTo(np.full(best.shape, names[index]), (values > best).view(np.uint8), tile)
+                cv2.copyTo(np.full(best.shape, ids[index]), (values > best).view(np.uint8), tile)
                 np.maximum(best, values, out=best)
             out[band.pixels, column.pixels] = tile
     return out

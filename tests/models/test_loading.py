@@ -813,11 +813,11 @@ def test_a_built_model_has_its_own_mean_wherever_open_clip_stored_it(attributes,
     model = tiny_clip()
     for name, value in attributes.items():
         setattr(model.visual, name, value)
-    assert loading.given(model, None, fingerprint="x").mean == expected
+    assert loading.describe(model, None, fingerprint="x").mean == expected
 
 
 def test_two_different_deviations_of_a_built_model_are_refused():
     model = tiny_clip()
     model.visual.preprocess_cfg, model.visual.image_std = {"std": (0.2, 0.2, 0.2)}, (0.3, 0.3, 0.3)
     with pytest.raises(InputError, match=r"std of the model: expected one value, got preprocess_cfg\['std'\] \(0.2"):
-        loading.given(model, None, fingerprint="x")
+        loading.describe(model, None, fingerprint="x")

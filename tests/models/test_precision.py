@@ -13,7 +13,7 @@ import torch
 
 from cliptrase_core import InputError, Segmenter, segmenter
 from cliptrase_core.models import precision
-from cliptrase_core.models.precision import bf16_gain, device_by_name, placed, resolve_precision
+from cliptrase_core.models.precision import bf16_gain, device_by_name, resolve_precision, to_device
 from tests.conftest import tiny_clip
 
 CPU = torch.device("cpu")
@@ -77,10 +77,10 @@ def test_the_probe_of_this_machine_gives_a_positive_ratio(forgotten_probe):
 
 def test_a_model_that_fits_is_not_copied_and_one_that_does_not_is():
     model = tiny_clip()
-    assert placed(model, CPU, torch.float32) is model
-    assert placed(model, CPU, torch.bfloat16) is not model
+    assert to_device(model, CPU, torch.float32) is model
+    assert to_device(model, CPU, torch.bfloat16) is not model
     training = tiny_clip().train()
-    assert placed(training, CPU, torch.float32) is not training
+    assert to_device(training, CPU, torch.float32) is not training
     assert training.training
 
 

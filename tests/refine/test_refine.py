@@ -17,7 +17,7 @@ from scipy import ndimage
 import cliptrase_core as cc
 from cliptrase_core.errors import InputError
 from cliptrase_core.refine import load_refiner
-from cliptrase_core.refine.by_sam import vote
+from cliptrase_core.refine.by_sam import label_masks
 from cliptrase_core.refine.guided_filter import RADIUS, _mean, follow_edges
 from cliptrase_core.refine.prompting import Answers, agreement, merge, prompts_of, reports, split
 from cliptrase_core.refine.superpixels import superpixels
@@ -242,7 +242,7 @@ def test_masks_take_their_commonest_class_and_small_ones_lie_on_large_ones():
     big, small = np.zeros((40, 40), bool), np.zeros((40, 40), bool)
     big[5:35, 5:35] = True  # 13 columns of class 0, 17 of class 1
     small[8:12, 8:12] = True  # all class 0
-    new = vote(coarse, [small, big])
+    new = label_masks(coarse, [small, big])
     assert (new[big & ~small] == 1).all()
     assert (new[small] == 0).all()
     assert np.array_equal(new[~big], coarse[~big])
@@ -250,7 +250,7 @@ def test_masks_take_their_commonest_class_and_small_ones_lie_on_large_ones():
 
 def test_a_mask_without_a_majority_changes_nothing():
     coarse = np.arange(3, dtype=np.int32).repeat(10)[None].repeat(30, 0)
-    new = vote(coarse, [np.ones((30, 30), bool), np.zeros((30, 30), bool)])
+    new = label_masks(coarse, [np.ones((30, 30), bool), np.zeros((30, 30), bool)])
     assert np.array_equal(new, coarse)
 
 

@@ -138,7 +138,9 @@ def test_a_picture_is_embedded_once_for_threads_too(refiner, monkeypatch):
         return (embedded.append(1), embed(*a))[1]
 
     monkeypatch.setattr(refiner.sam, "embed", at_once)
-    thread = threading.Thread(target=lambda: (both.wait(10), refiner.thing_at(painted(halves()), (0.2, 0.2), (64, 64))))
+    thread = threading.Thread(
+        target=lambda: (both.wait(10), refiner.object_at(painted(halves()), (0.2, 0.2), (64, 64)))
+    )
     thread.start()
     refiner.in_mode("prompts")(result_of(halves()), painted(halves()))
     thread.join(10)

@@ -45,7 +45,7 @@ class Annotated:
     copies: Mapping[str, str] = field(default_factory=dict)
 
 
-class Numbers:
+class ClassNumbers:
     """Numbers of class names, assigned in the order of first use."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Numbers:
 
 
 def entries(
-    picture: Annotated, image_id: int, first: int, numbers: Numbers, *, polygons: bool = False
+    picture: Annotated, image_id: int, first: int, numbers: ClassNumbers, *, polygons: bool = False
 ) -> Iterator[dict[str, Any]]:
     """Yield COCO's annotations of one picture.
 
@@ -94,7 +94,7 @@ def image_entry(picture: Annotated, image_id: int) -> dict[str, Any]:
     return {"id": image_id, "file_name": file, "height": picture.size[0], "width": picture.size[1]}
 
 
-def categories(numbers: Numbers) -> list[dict[str, Any]]:
+def categories(numbers: ClassNumbers) -> list[dict[str, Any]]:
     """Return COCO's entries of all classes."""
     return [{"id": number + 1, "name": name, "supercategory": ""} for name, number in numbers.of.items()]
 
@@ -113,7 +113,7 @@ def to_coco(picture: Annotated, *, polygons: bool = False) -> dict[str, Any]:
         polygons: outlines, for tools that do not read run lengths. COCO's polygons have no holes: a cut of zero
             width joins each hole to the line, and `pycocotools` fills the polygon to the same pixels.
     """
-    numbers = Numbers()
+    numbers = ClassNumbers()
     numbers.know(picture)
     found = list(entries(picture, 1, 1, numbers, polygons=polygons))
     return {
@@ -167,7 +167,7 @@ def write_file(
         pictures: pictures of all results.
         polygons: as in `to_coco`.
     """
-    numbers, images, count = Numbers(), [], 0
+    numbers, images, count = ClassNumbers(), [], 0
     with sealed_file(folder / FILE, before=b'"made_by": "', after=b'"}') as append:
         append(b'{"annotations": [')
         for image_id, picture in enumerate(pictures, 1):

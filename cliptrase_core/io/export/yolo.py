@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from cliptrase_core.errors import InputError
-from cliptrase_core.io.export.coco import Annotated, Numbers
+from cliptrase_core.io.export.coco import Annotated, ClassNumbers
 from cliptrase_core.io.files import DIGESTS, MARK, read_digests, write_all
 
 FOLDER = "yolo"
@@ -23,7 +23,7 @@ _INSIDE = 0.25
 """Offset in pixels from the corner of a pixel: readers that truncate and readers that round get the same pixel."""
 
 
-def polygon_lines(picture: Annotated, numbers: Numbers) -> str:
+def polygon_lines(picture: Annotated, numbers: ClassNumbers) -> str:
     """Return a line of text for each connected part: number of its class, then x and y in shares of width and height.
 
     YOLO has no holes: a cut of zero width joins each hole to the outline. A class of several parts has several lines.
@@ -38,7 +38,7 @@ def polygon_lines(picture: Annotated, numbers: Numbers) -> str:
     return "".join(lines)
 
 
-def data_yaml(numbers: Numbers) -> bytes:
+def data_yaml(numbers: ClassNumbers) -> bytes:
     """Return the data set's description for ultralytics; training and validation use the same pictures until a person
     splits them."""
     names = {number: name for name, number in numbers.of.items()}
@@ -73,7 +73,7 @@ def write_texts(folder: Path, pictures: Iterable[Annotated]) -> Generator[Annota
         folder: folder of the results.
         pictures: pictures of all results.
     """
-    numbers = Numbers()
+    numbers = ClassNumbers()
     written = _written(folder)  # read once: with a reading for each picture, the time grows with its square
     current: dict[str, str] = {}
     images = set()
