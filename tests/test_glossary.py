@@ -25,7 +25,7 @@ REPLACED = {
     r"[\"`](?:here|reused|encoding_reused)[\"`]": "downloaded, encoding_cached, result_cached",
     r"\bdef (?:cuts|lent|look|look_at_\w+|what_it_\w+|is_here|expect_here|expect_room|read_truth)\b": "the glossary",
     r"\b(?:asked|look|cut)(?:: \w+[,)|]| = )": "request, attention, view",
-    r"\b(?:thing_at|thing_in|loading\.given)\b|\bplaced\(|\bdef placed": "object_at, object_in_box, describe, to_device",
+    r"\b(?:thing_at|thing_in|loading\.given)\b|\b(?:def )?placed\(": "object_at, object_in_box, describe, to_device",
     r"_Lent[A-Z]|\b_(?:here|there)\b|KEPT_THERE": "local, remote",
     r"\"asked\":": "request",
     r"\b(?:kept_text|read_kept|keptFixes)\b|service[./]kept\b": "history_text, read_history",
