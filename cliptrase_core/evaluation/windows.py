@@ -85,7 +85,10 @@ def label_windows(
         areas[background] = 0
         kept = areas > slide.least_area * areas.sum()
         kept[background] = True
-        best, word, _ = _compete(windows, boxes, size, prompts[kept[label_of[prompts]]], slide, smoothing)
+        prompts = prompts[kept[label_of[prompts]]]
+        if not len(prompts):  # every class is removed, and no background words compete
+            return np.full(size, background, np.int32)
+        best, word, _ = _compete(windows, boxes, size, prompts, slide, smoothing)
         labels = label_of[word]
     if background is not None and slide.threshold > 0:
         labels = torch.where((best - log_sum).exp() < slide.threshold, background, labels)

@@ -75,8 +75,18 @@ def test_windows_are_averaged_and_judged_as_by_hand(threshold, least_area):
     assert len(np.unique(expected)) > 1
 
 
-def test_many_words_are_labelled_as_few_at_a_time(monkeypatch):
+@pytest.mark.parametrize(("classes", "least_area"), [(1, 1), (3, 1), (10, 0.1)])
+def test_all_is_background_where_every_class_is_removed_and_no_background_words_compete(classes, least_area):
+    columns = torch.eye(classes)[:, None, :].repeat(1, 2, 1)  # each class is the best one in a column of its own
+    slide = Slide(window=None, threshold=0.1, least_area=least_area, background_words=False)
+    label_of = torch.arange(classes + 1)
+    windows = [torch.cat([columns, torch.zeros(1, 2, classes)])]
+    labels = label_windows(windows, [(0, 2, 0, classes)], (2, classes), label_of, classes, slide)
+    np.testing.assert_array_equal(labels, np.full((2, classes), classes))
+    assert labels.dtype == np.int32
 
+
+def test_many_words_are_labelled_as_few_at_a_time(monkeypatch):
     boxes = window_boxes((224, 250))
     windows = [torch.rand(9, 3, 3, generator=torch.Generator().manual_seed(k)) for k in range(len(boxes))]
     arguments = windows, boxes, (20, 25), torch.arange(9), 8, Slide(threshold=0.2, least_area=0.1)
