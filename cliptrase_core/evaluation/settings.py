@@ -52,7 +52,7 @@ def setting_by_name(name: str) -> Setting:
     Raises:
         InputError: unknown name.
     """
-    expect_one_of("setting", name, (*SETTINGS, EXAMPLES))
+    expect_one_of("setting", name, SETTINGS)
     return SETTINGS[name]
 
 

@@ -16,7 +16,7 @@ from cliptrase_core.evaluation.layouts import find_pairs
 from cliptrase_core.evaluation.numbers import Numbers
 from cliptrase_core.evaluation.predictors import crop_ground_truth
 from cliptrase_core.evaluation.request import Request
-from cliptrase_core.evaluation.settings import SETTINGS, find_layout
+from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS, find_layout, setting_by_name
 from cliptrase_core.evaluation.sources import Folders, read_stored, read_turned
 from cliptrase_core.evaluation.word_lists import setting_words
 from cliptrase_core.io.image import read_image
@@ -183,6 +183,12 @@ def test_what_is_missing_is_named_of_a_layout_that_could_be_read(tmp_path):
         find_layout(SETTINGS["voc21"], tmp_path, "paper", quirks=False)
     with pytest.raises(InputError, match="images_detectron2"):
         find_layout(SETTINGS["voc20"], tmp_path, "paper", quirks=True)
+
+
+@pytest.mark.parametrize("name", ["nothing", EXAMPLES])
+def test_a_name_that_is_no_benchmark_is_refused_with_those_that_are(name):
+    with pytest.raises(InputError, match=rf"setting: expected one of {', '.join(SETTINGS)}, got '{name}'"):
+        setting_by_name(name)
 
 
 def test_folders_of_one_s_own_by_yaml(tmp_path):

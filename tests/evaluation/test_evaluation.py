@@ -357,6 +357,7 @@ def test_whose_words_were_used_stands_in_the_report(tmp_path, arguments, list_):
     ("arguments", "said"),
     [
         (["--setting", "nothing"], "setting: expected one of coco171"),
+        (["--setting", "nothing"], "pc60, cityscapes, examples, got 'nothing'"),
         (["--setting", "voc20"], "Give --data ROOT"),
         (["--setting", "pc59", "--data", "ROOT"], "pcontext"),
         (
