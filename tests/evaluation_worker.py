@@ -20,7 +20,7 @@ from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.batches import Job
 from cliptrase_core.evaluation.predictors import PresetPredictor
 from cliptrase_core.evaluation.records import part_path
-from cliptrase_core.evaluation.run import Finished, Group, joined, only_writer, records_folder, run
+from cliptrase_core.evaluation.run import Finished, Group, Part, joined, only_writer, records_folder, run_together
 from cliptrase_core.evaluation.sources import Sample
 from cliptrase_core.options import SegmentOptions
 from cliptrase_core.text.vocabulary import parse_vocabulary
@@ -66,7 +66,9 @@ def evaluate(segmenter: Segmenter, output: Path, group: Group, source: Seven, **
     predictor = PresetPredictor(segmenter, "auto", SegmentOptions(templates="simple7"))
     with only_writer(output, group):
         header = {**HEADER, "pictures": len(source.keys)}
-        return run(Job(source, predictor, readers=1), header, output, 2, group, **settings)
+        parts = [Part(Job(source, predictor, readers=1), header, output)]
+        found = run_together(parts, 2, group, **settings)
+        return None if found is None else found[0]
 
 
 def die_late(output: Path) -> None:

@@ -94,12 +94,6 @@ def only_writer(output: Path, group: Group) -> Iterator[None]:
         lock.release()
 
 
-def run(job: Job, header: Header, output: Path, batch: int, group: Group, *, fresh: bool = False) -> Finished | None:
-    """Run the evaluation of a single report, see `Part` and `run_together`."""
-    found = run_together([Part(job, header, output)], batch, group, fresh=fresh)
-    return None if found is None else found[0]
-
-
 def run_together(parts: Sequence[Part], batch: int, group: Group, *, fresh: bool = False) -> list[Finished] | None:
     """Evaluate the pictures that have no record of an earlier run; call this function inside `only_writer`.
 

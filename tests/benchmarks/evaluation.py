@@ -24,7 +24,7 @@ from cliptrase_core.evaluation.batches import Job
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.numbers import Numbers
 from cliptrase_core.evaluation.predictors import PresetPredictor
-from cliptrase_core.evaluation.run import Group, only_writer, run
+from cliptrase_core.evaluation.run import Group, Part, only_writer, run_together
 from cliptrase_core.evaluation.sources import Folders, read_stored
 from cliptrase_core.options import SegmentOptions
 from tests.conftest import tiny_clip
@@ -84,7 +84,7 @@ def main() -> None:
         predictor = PresetPredictor(segmenter, "auto" if tiny else "paper-224", SegmentOptions(templates=TEMPLATES))
         output = Path(folder) / "report.json"
         with only_writer(output, Group()):
-            found = run(Job(source, predictor), {}, output, options.batch, Group())
+            (found,) = run_together([Part(Job(source, predictor), {}, output)], options.batch, Group())
     seconds += forwards(3)
     pace, own = found.pace, options.batch / float(np.median(seconds))
     speed = pace.images / pace.seconds
