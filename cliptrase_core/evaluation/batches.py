@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ from cliptrase_core.cancel import steps
 from cliptrase_core.errors import CliptraseError, memory_explained, one_line
 from cliptrase_core.evaluation.metrics import confusion_matrix
 from cliptrase_core.evaluation.predictions import Saver
-from cliptrase_core.evaluation.predictors import Outcome, Predictor, PresetPredictor, SlidePredictor
+from cliptrase_core.evaluation.predictors import Finish, Predictor, PresetPredictor, SlidePredictor
 from cliptrase_core.evaluation.records import Record, record_of
-from cliptrase_core.evaluation.sources import Sample, Source
+from cliptrase_core.evaluation.sources import Labels, Sample, Source
 
 Batch = tuple[int, ...]
 """Indices of the pictures of one forward pass."""
@@ -56,8 +56,8 @@ class Job:
         except CliptraseError as error:
             return error
 
-    def outcome(self, index: int) -> tuple[Sample, Outcome]:
-        """Read and segment one picture alone, for inspection; raises the error if that fails."""
+    def segmented(self, index: int) -> tuple[Sample, Labels]:
+        """Read and segment one picture alone, for inspection. Raises CliptraseError if that fails."""
         sample = self.read(index)
         if isinstance(sample, CliptraseError):
             raise sample
@@ -120,7 +120,7 @@ def _start(
     return futures, seconds
 
 
-def _predicted(samples: Sequence[Sample], predictors: Sequence[Predictor]) -> list[list[Callable[[], Outcome]]]:
+def _predicted(samples: Sequence[Sample], predictors: Sequence[Predictor]) -> list[list[Finish]]:
     """Return the functions of `predict` for each predictor; predictors of one model encode the samples once."""
     if presets := [one for one in predictors if isinstance(one, PresetPredictor)]:
         return presets[0].predict_each(samples, presets)
@@ -134,9 +134,7 @@ def _finished(entry: tuple[list[Future[list[Record]]], float]) -> tuple[list[lis
     return [list(records) for records in zip(*(future.result() for future in futures), strict=True)], seconds
 
 
-def _count_each(
-    jobs: Sequence[Job], index: int, sample: Sample, finish: Sequence[Callable[[], Outcome]]
-) -> list[Record]:
+def _count_each(jobs: Sequence[Job], index: int, sample: Sample, finish: Sequence[Finish]) -> list[Record]:
     """Count a picture for one job after the other, since they may share a further pass of it."""
     return [_count(job, index, sample, each) for job, each in zip(jobs, finish, strict=True)]
 
@@ -149,18 +147,15 @@ def _problem(job: Job, index: int, error: CliptraseError) -> Record:
     return Record(job.source.keys[index], job.stamp(index), problem=one_line(error))
 
 
-def _count(job: Job, index: int, sample: Sample, finish: Callable[[], Outcome]) -> Record:
+def _count(job: Job, index: int, sample: Sample, finish: Finish) -> Record:
     stamp = job.stamp(index)
     if job.quirks and sample.raw is not None and bool(np.all(sample.raw == _PUBLISHED_VOID)):
         return Record(sample.key, stamp, left_out=SKIPPED)
     try:
         with memory_explained(f"picture {sample.key!r}"):
-            outcome = finish()
+            labels = sample.in_data_set(finish())
     except CliptraseError as error:
-        outcome = error
-    if isinstance(outcome, CliptraseError):
-        return _problem(job, index, outcome)
-    labels = sample.in_data_set(np.asarray(outcome))
+        return _problem(job, index, error)
     if job.saver is not None:  # save before the record is made, so that each record has its file
         job.saver.save(sample.key, labels)
     extra = job.source.extra(sample.ground_truth, labels) if job.source.extra else {}

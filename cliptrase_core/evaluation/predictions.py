@@ -12,7 +12,7 @@ import hashlib
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.layouts import Pair
-from cliptrase_core.evaluation.predictors import Outcome, crop_ground_truth
+from cliptrase_core.evaluation.predictors import Finish, crop_ground_truth
 from cliptrase_core.evaluation.records import Header, expect_same
 from cliptrase_core.evaluation.sources import Labels, Sample, size_and_time
 from cliptrase_core.io.files import MARK, expect_ours, safe_stem, write_all, writing
@@ -276,7 +276,7 @@ class FilePredictor:
             given=given if given.shape == (self._crop, self._crop) else crop_ground_truth(given, self._crop),
         )
 
-    def predict(self, samples: Sequence[Sample]) -> list[Callable[[], Outcome]]:
+    def predict(self, samples: Sequence[Sample]) -> list[Finish]:
         """Return the labels read by `prepare`, as one function for each sample."""
         return [partial(_given, sample) for sample in samples]
 
@@ -309,7 +309,7 @@ def _table(classes: int, background_first: bool) -> Labels:
     return table
 
 
-def _given(sample: Sample) -> Outcome:
+def _given(sample: Sample) -> Labels:
     if sample.given is None:
         raise InputError("sample", expected="one that was prepared", got="another", remedy="Prepare it.")
     return sample.given

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,11 @@ from cliptrase_core.presets import WINDOWS, preset_by_name
 from cliptrase_core.results import ImageEncoding
 from cliptrase_core.segmenter import Segmenter
 
-Outcome = Labels | CliptraseError
-"""Labels (H, W) in the frame of the prepared ground truth, or the error that prevented them."""
+Finish = Callable[[], Labels]
+"""Function that returns the labels of one sample, (H, W) in the frame of the prepared ground truth. Thread-safe.
+
+It raises the CliptraseError of this sample, also one of the model, so that the other samples of the batch go on.
+"""
 
 
 class Predictor(Protocol):
@@ -42,8 +45,8 @@ class Predictor(Protocol):
         """Convert picture and ground truth to the frame of the protocol. Raises InputError. Thread-safe."""
         ...
 
-    def predict(self, samples: Sequence[Sample]) -> list[Callable[[], Outcome]]:
-        """Run the model on a batch of prepared samples; return a thread-safe function per sample for its labels."""
+    def predict(self, samples: Sequence[Sample]) -> list[Finish]:
+        """Run the model on a batch of prepared samples; return a function per sample for its labels."""
         ...
 
 
@@ -81,13 +84,11 @@ class PresetPredictor:
             raw=None if sample.raw is None else crop_ground_truth(sample.raw, frame.model[0]),
         )
 
-    def predict(self, samples: Sequence[Sample]) -> list[Callable[[], Outcome]]:
+    def predict(self, samples: Sequence[Sample]) -> list[Finish]:
         """Encode pictures as a batch; if that fails, one by one, so that one bad picture does not affect the others."""
         return self.predict_each(samples, [self])[0]
 
-    def predict_each(
-        self, samples: Sequence[Sample], predictors: Sequence[PresetPredictor]
-    ) -> list[list[Callable[[], Outcome]]]:
+    def predict_each(self, samples: Sequence[Sample], predictors: Sequence[PresetPredictor]) -> list[list[Finish]]:
         """Encode each picture once for all predictors."""
         images = [sample.image for sample in samples]
         try:
@@ -107,14 +108,11 @@ class PresetPredictor:
         except CliptraseError as error:
             return error
 
-    def _label(self, sample: Sample, encoding: ImageEncoding | CliptraseError) -> Outcome:
+    def _label(self, sample: Sample, encoding: ImageEncoding | CliptraseError) -> Labels:
         if isinstance(encoding, CliptraseError):
-            return encoding
-        try:
-            expect_memory(f"picture {sample.key!r}", encoding.frame)
-            labels = self._segmenter.segment(encoding, sample.words, **self._options.options).labels
-        except CliptraseError as error:
-            return error
+            raise encoding
+        expect_memory(f"picture {sample.key!r}", encoding.frame)
+        labels = self._segmenter.segment(encoding, sample.words, **self._options.options).labels
         return _without_rest(labels, sample) if self._options.everything_else else labels
 
 
@@ -183,17 +181,15 @@ class SlidePredictor:
         """Return the sample unchanged: ground truth stays in the frame of the picture."""
         return sample
 
-    def predict(self, samples: Sequence[Sample]) -> list[Callable[[], Outcome]]:
+    def predict(self, samples: Sequence[Sample]) -> list[Finish]:
         """Run all windows of each picture."""
         return self.predict_each(samples, [self])[0]
 
-    def predict_each(
-        self, samples: Sequence[Sample], predictors: Sequence[SlidePredictor]
-    ) -> list[list[Callable[[], Outcome]]]:
+    def predict_each(self, samples: Sequence[Sample], predictors: Sequence[SlidePredictor]) -> list[list[Finish]]:
         """Encode each window once for all predictors."""
         return [list(found) for found in zip(*(self._predict(sample, predictors) for sample in samples), strict=True)]
 
-    def _predict(self, sample: Sample, predictors: Sequence[SlidePredictor]) -> list[Callable[[], Outcome]]:
+    def _predict(self, sample: Sample, predictors: Sequence[SlidePredictor]) -> list[Finish]:
         """Return the function for the labels of one sample, for each predictor."""
         picture = resize_short_side(sample.image, self._slide.short_side)
         whole = (0, picture.shape[0], 0, picture.shape[1])
@@ -209,7 +205,7 @@ class SlidePredictor:
         except CliptraseError as error:
             if len(predictors) > 1:  # only one of them may need too much memory
                 return [one._predict(sample, [one])[0] for one in predictors]
-            return [partial(_same, error)]
+            return [partial(_raise, error)]
         label_of = torch.tensor(sample.words.prompt_labels)
         background = len(sample.words.classes) if sample.words.background else None
         size = (sample.image.shape[0], sample.image.shape[1])
@@ -272,5 +268,5 @@ def expect_slidable(options: SegmentOptions) -> None:
         )
 
 
-def _same(error: CliptraseError) -> Outcome:
-    return error
+def _raise(error: CliptraseError) -> NoReturn:
+    raise error

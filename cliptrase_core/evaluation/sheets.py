@@ -105,10 +105,8 @@ def shown(job: Job, chosen: Sequence[tuple[str, float]]) -> list[ShownPicture]:
 def _shown_picture(job: Job, place: int, score: float, colours: Sequence[Colour]) -> ShownPicture:
     key, names = job.source.keys[place], job.source.names
     try:
-        sample, labels = job.outcome(place)
+        sample, labels = job.segmented(place)
     except CliptraseError:  # the file was removed after it was scored
-        return ShownPicture(key, score, (), ())
-    if isinstance(labels, CliptraseError):
         return ShownPicture(key, score, (), ())
     labels = sample.in_data_set(labels)
     legend = _legend(sample.ground_truth, labels, names, colours)

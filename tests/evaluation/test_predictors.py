@@ -9,7 +9,7 @@ import torch
 
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation import windows as module
-from cliptrase_core.evaluation.predictors import SlidePredictor
+from cliptrase_core.evaluation.predictors import PresetPredictor, SlidePredictor
 from cliptrase_core.evaluation.profiles import Slide
 from cliptrase_core.evaluation.sources import Sample
 from cliptrase_core.evaluation.windows import label_windows, resize_short_side, window_boxes
@@ -150,3 +150,14 @@ def test_windows_compare_cosines_whatever_a_method_multiplies_them_by(segmenter,
 def test_windows_refuse_what_they_would_ignore(segmenter, settings):
     with pytest.raises(InputError, match="sliding windows"):
         SlidePredictor(segmenter, Slide(), SegmentOptions(**settings))
+
+
+def test_a_picture_that_the_model_cannot_encode_raises_its_error_and_the_others_are_labelled(segmenter):
+    predictor, words = PresetPredictor(segmenter, "auto", SegmentOptions(templates="simple7")), parse_vocabulary("a; b")
+    sizes = [(40, 48), (1, 70_000), (48, 40)]
+    samples = [Sample("a", np.zeros((*size, 3), np.uint8), np.zeros(size, np.int32), None, words) for size in sizes]
+    first, strip, last = predictor.predict(samples)
+    assert [finish().shape for finish in (first, last)] == [(40, 48), (48, 40)]
+    for _ in range(2):
+        with pytest.raises(InputError, match="picture"):
+            strip()

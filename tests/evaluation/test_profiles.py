@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from cliptrase_core import cli
+from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation import sheets
 from cliptrase_core.evaluation.predictors import SlidePredictor
 from cliptrase_core.evaluation.profiles import PROFILES, table
@@ -249,4 +250,6 @@ def test_a_strip_that_cannot_be_seen_whole_is_a_problem_of_its_own(segmenter):
     predictor = SlidePredictor(segmenter, slide, SegmentOptions(method="naclip", templates="simple7"))
     words = parse_vocabulary("cat; dog | background: wall")
     sample = Sample("a", np.zeros((10, 90, 3), np.uint8), np.zeros((10, 90), np.int32), None, words)
-    assert "an aspect ratio of at most 4" in str(predictor.predict([sample])[0]())
+    (finish,) = predictor.predict([sample])
+    with pytest.raises(InputError, match="an aspect ratio of at most 4"):
+        finish()
