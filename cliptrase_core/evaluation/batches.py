@@ -14,7 +14,7 @@ from cliptrase_core.cancel import steps
 from cliptrase_core.errors import CliptraseError, memory_explained, one_line
 from cliptrase_core.evaluation.metrics import confusion_matrix
 from cliptrase_core.evaluation.predictions import Saver
-from cliptrase_core.evaluation.predictors import Finish, Predictor, PresetPredictor, SlidePredictor
+from cliptrase_core.evaluation.predictors import Finish, Predictor
 from cliptrase_core.evaluation.records import Record, record_of
 from cliptrase_core.evaluation.sources import Labels, Sample, Source
 
@@ -61,7 +61,8 @@ class Job:
         sample = self.read(index)
         if isinstance(sample, CliptraseError):
             raise sample
-        return sample, self.predictor.predict([sample])[0]()
+        ((finish,),) = self.predictor.predict_each([sample], [self.predictor])
+        return sample, finish()
 
 
 def make_batches(count: int, size: int) -> list[Batch]:
@@ -109,7 +110,8 @@ def _start(
 ) -> tuple[list[Future[list[Record]]], float]:
     good = [sample for sample in samples if isinstance(sample, Sample)]
     start = time.perf_counter()
-    finish = zip(*_predicted(good, [job.predictor for job in jobs]), strict=True) if good else iter(())
+    found = jobs[0].predictor.predict_each(good, [job.predictor for job in jobs]) if good else []
+    finish = zip(*found, strict=True)
     seconds = time.perf_counter() - start
     futures = []
     for index, sample in zip(batch, samples, strict=True):
@@ -118,15 +120,6 @@ def _start(
         else:
             futures.append(pool.submit(_problem_each, jobs, index, sample))
     return futures, seconds
-
-
-def _predicted(samples: Sequence[Sample], predictors: Sequence[Predictor]) -> list[list[Finish]]:
-    """Return the functions of `predict` for each predictor; predictors of one model encode the samples once."""
-    if presets := [one for one in predictors if isinstance(one, PresetPredictor)]:
-        return presets[0].predict_each(samples, presets)
-    if slides := [one for one in predictors if isinstance(one, SlidePredictor)]:
-        return slides[0].predict_each(samples, slides)
-    return [one.predict(samples) for one in predictors]
 
 
 def _finished(entry: tuple[list[Future[list[Record]]], float]) -> tuple[list[list[Record]], float]:

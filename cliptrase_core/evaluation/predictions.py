@@ -276,9 +276,9 @@ class FilePredictor:
             given=given if given.shape == (self._crop, self._crop) else crop_ground_truth(given, self._crop),
         )
 
-    def predict(self, samples: Sequence[Sample]) -> list[Finish]:
+    def predict_each(self, samples: Sequence[Sample], predictors: Sequence[FilePredictor]) -> list[list[Finish]]:
         """Return the labels read by `prepare`, as one function for each sample."""
-        return [partial(_given, sample) for sample in samples]
+        return [[partial(_given, sample) for sample in samples] for _ in predictors]
 
     def _labels(self, raw: Labels, name: str) -> Labels:
         labels: Labels = self._table[raw]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,9 @@ from cliptrase_core.presets import WINDOWS, preset_by_name
 from cliptrase_core.results import ImageEncoding
 from cliptrase_core.segmenter import Segmenter
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 Finish = Callable[[], Labels]
 """Function that returns the labels of one sample, (H, W) in the frame of the prepared ground truth. Thread-safe.
 
@@ -45,8 +48,16 @@ class Predictor(Protocol):
         """Convert picture and ground truth to the frame of the protocol. Raises InputError. Thread-safe."""
         ...
 
-    def predict(self, samples: Sequence[Sample]) -> list[Finish]:
-        """Run the model on a batch of prepared samples; return a function per sample for its labels."""
+    def predict_each(self, samples: Sequence[Sample], predictors: Sequence[Self]) -> list[list[Finish]]:
+        """Run the model on a batch of prepared samples, once for predictors that differ in the method alone.
+
+        Args:
+            samples: at least one.
+            predictors: predictors of this kind; most often this one is among them.
+
+        Returns:
+            For each predictor, a function per sample for its labels.
+        """
         ...
 
 
@@ -84,12 +95,8 @@ class PresetPredictor:
             raw=None if sample.raw is None else crop_ground_truth(sample.raw, frame.model[0]),
         )
 
-    def predict(self, samples: Sequence[Sample]) -> list[Finish]:
-        """Encode pictures as a batch; if that fails, one by one, so that one bad picture does not affect the others."""
-        return self.predict_each(samples, [self])[0]
-
     def predict_each(self, samples: Sequence[Sample], predictors: Sequence[PresetPredictor]) -> list[list[Finish]]:
-        """Encode each picture once for all predictors."""
+        """Encode pictures as a batch; if that fails, one by one, so that one bad picture does not affect the others."""
         images = [sample.image for sample in samples]
         try:
             encoded: list[ImageEncoding | CliptraseError] = list(self._encode(images))
@@ -180,10 +187,6 @@ class SlidePredictor:
     def prepare(self, sample: Sample) -> Sample:
         """Return the sample unchanged: ground truth stays in the frame of the picture."""
         return sample
-
-    def predict(self, samples: Sequence[Sample]) -> list[Finish]:
-        """Run all windows of each picture."""
-        return self.predict_each(samples, [self])[0]
 
     def predict_each(self, samples: Sequence[Sample], predictors: Sequence[SlidePredictor]) -> list[list[Finish]]:
         """Encode each window once for all predictors."""

@@ -125,7 +125,8 @@ def test_a_sliding_run_labels_every_pixel_of_a_small_picture_too(segmenter):
     predictor = SlidePredictor(segmenter, Slide(short_side=100, threshold=0.1), SegmentOptions(templates="simple7"))
     rng = np.random.default_rng(0)
     sample = Sample("a", rng.integers(0, 256, (30, 90, 3), dtype=np.uint8), np.zeros((30, 90), np.int32), None, words)
-    labels = predictor.predict([predictor.prepare(sample)])[0]()
+    ((finish,),) = predictor.predict_each([predictor.prepare(sample)], [predictor])
+    labels = finish()
     assert labels.shape == (30, 90)
     assert set(np.unique(labels)) <= {0, 1, 2}
 
@@ -156,8 +157,24 @@ def test_a_picture_that_the_model_cannot_encode_raises_its_error_and_the_others_
     predictor, words = PresetPredictor(segmenter, "auto", SegmentOptions(templates="simple7")), parse_vocabulary("a; b")
     sizes = [(40, 48), (1, 70_000), (48, 40)]
     samples = [Sample("a", np.zeros((*size, 3), np.uint8), np.zeros(size, np.int32), None, words) for size in sizes]
-    first, strip, last = predictor.predict(samples)
+    ((first, strip, last),) = predictor.predict_each(samples, [predictor])
     assert [finish().shape for finish in (first, last)] == [(40, 48), (48, 40)]
     for _ in range(2):
         with pytest.raises(InputError, match="picture"):
             strip()
+
+
+def test_several_methods_give_the_labels_that_each_gives_alone(segmenter):
+    words, rng = parse_vocabulary("cat; dog; tree"), np.random.default_rng(0)
+    image = rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)
+    sample = Sample("a", image, np.zeros((40, 48), np.int32), None, words)
+    chosen = [SegmentOptions(method=method, templates="simple7") for method in ("clip", "naclip", "gem")]
+    for kind in (
+        lambda options: PresetPredictor(segmenter, "auto", options),
+        lambda options: SlidePredictor(segmenter, Slide(short_side=40, window=32, stride=16), options),
+    ):
+        several = [kind(options) for options in chosen]
+        together = several[1].predict_each([sample], several)
+        for one, (finish,) in zip(several, together, strict=True):
+            ((alone,),) = one.predict_each([sample], [one])
+            np.testing.assert_array_equal(finish(), alone())

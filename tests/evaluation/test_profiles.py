@@ -192,7 +192,9 @@ def test_a_profile_equals_a_plain_loop_of_its_program(model, segmenter, protocol
     wanted = by_hand(protocol, slide, model, image, text, np.array(words.prompt_labels), 3)
     options = SegmentOptions(method=profile.method, templates="simple7")
     predictor = SlidePredictor(segmenter, slide, options, profile.method_of(setting, profile.method))
-    got = predictor.predict([Sample("a", image, np.zeros(image.shape[:2], np.int32), None, words)])[0]()
+    sample = Sample("a", image, np.zeros(image.shape[:2], np.int32), None, words)
+    ((finish,),) = predictor.predict_each([sample], [predictor])
+    got = finish()
     assert (got == wanted).mean() >= 0.999
     assert len(np.unique(wanted)) > 1, "the case must be able to fail"
 
@@ -250,6 +252,6 @@ def test_a_strip_that_cannot_be_seen_whole_is_a_problem_of_its_own(segmenter):
     predictor = SlidePredictor(segmenter, slide, SegmentOptions(method="naclip", templates="simple7"))
     words = parse_vocabulary("cat; dog | background: wall")
     sample = Sample("a", np.zeros((10, 90, 3), np.uint8), np.zeros((10, 90), np.int32), None, words)
-    (finish,) = predictor.predict([sample])
+    ((finish,),) = predictor.predict_each([sample], [predictor])
     with pytest.raises(InputError, match="an aspect ratio of at most 4"):
         finish()
