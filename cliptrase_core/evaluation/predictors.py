@@ -57,6 +57,9 @@ class Predictor(Protocol):
 
         Returns:
             For each predictor, a function per sample for its labels.
+
+        Raises:
+            ValueError: predictors whose model inputs differ.
         """
         ...
 
@@ -77,6 +80,7 @@ class PresetPredictor:
         """Get the preset by its name."""
         self._segmenter, self._options, self._short_side = segmenter, options, short_side
         self._preset = preset_by_name(preset)
+        self._shared = (self._preset, short_side)
 
     def stamp(self, key: str) -> tuple[int, ...]:
         """Return an empty tuple: the header identifies the model."""
@@ -97,6 +101,7 @@ class PresetPredictor:
 
     def predict_each(self, samples: Sequence[Sample], predictors: Sequence[PresetPredictor]) -> list[list[Finish]]:
         """Encode pictures as a batch; if that fails, one by one, so that one bad picture does not affect the others."""
+        _expect_shared([self, *predictors])
         images = [sample.image for sample in samples]
         try:
             encoded: list[ImageEncoding | CliptraseError] = list(self._encode(images))
@@ -176,6 +181,7 @@ class SlidePredictor:
         """Check the options."""
         expect_slidable(options)
         self._segmenter, self._slide, self._options = segmenter, slide, options
+        self._shared = slide
         self._method = method or method_by_name(options.method)
         expect_depth(self._method, len(segmenter.backbone.blocks))
         self._preset = "auto" if slide.positions == "size" else WINDOWS.name
@@ -190,6 +196,7 @@ class SlidePredictor:
 
     def predict_each(self, samples: Sequence[Sample], predictors: Sequence[SlidePredictor]) -> list[list[Finish]]:
         """Encode each window once for all predictors."""
+        _expect_shared([self, *predictors])
         return [list(found) for found in zip(*(self._predict(sample, predictors) for sample in samples), strict=True)]
 
     def _predict(self, sample: Sample, predictors: Sequence[SlidePredictor]) -> list[Finish]:
@@ -269,6 +276,12 @@ def expect_slidable(options: SegmentOptions) -> None:
             got=", ".join(arguments_of(rest)),
             remedy="Leave that out, or use protocol paper.",
         )
+
+
+def _expect_shared(predictors: Sequence[PresetPredictor | SlidePredictor]) -> None:
+    """Raise ValueError unless model inputs and windows of one predictor are those of all."""
+    if any(one._shared != predictors[0]._shared for one in predictors):
+        raise ValueError("predictors that share encodings must differ in the method alone")
 
 
 def _raise(error: CliptraseError) -> NoReturn:

@@ -178,3 +178,27 @@ def test_several_methods_give_the_labels_that_each_gives_alone(segmenter):
         for one, (finish,) in zip(several, together, strict=True):
             ((alone,),) = one.predict_each([sample], [one])
             np.testing.assert_array_equal(finish(), alone())
+
+
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        (("auto", None), ("auto", 64)),
+        (("auto", None), ("paper-224", None)),
+        (Slide(short_side=40), Slide(short_side=48)),
+        (Slide(temperature=40), Slide(temperature=50)),
+        (Slide(short_side=40), ("auto", None)),
+    ],
+)
+def test_predictors_with_other_model_inputs_or_windows_never_share_encodings(segmenter, mixed):
+    options, words = SegmentOptions(templates="simple7"), parse_vocabulary("cat; dog")
+    sample = Sample("a", np.zeros((40, 48, 3), np.uint8), np.zeros((40, 48), np.int32), None, words)
+    both = [
+        SlidePredictor(segmenter, view, options)
+        if isinstance(view, Slide)
+        else PresetPredictor(segmenter, view[0], options, view[1])
+        for view in mixed
+    ]
+    for one in both:
+        with pytest.raises(ValueError, match="must differ in the method alone"):
+            one.predict_each([sample], both)
