@@ -26,6 +26,22 @@ SKIPPED = "nothing but 255: the published script skips it (quirk B3)"
 _PUBLISHED_VOID = 255
 
 
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Result of reading one picture.
+
+    Attributes:
+        key: name of the picture in the data set.
+        stamp: stamp of its files from before they were read, so that the next run scores a file again that was
+            replaced in between.
+        found: prepared sample, or the error that prevented it.
+    """
+
+    key: str
+    stamp: tuple[int, ...]
+    found: Sample | CliptraseError
+
+
 @dataclass(frozen=True)
 class Job:
     """Work to do for each picture.
@@ -48,17 +64,18 @@ class Job:
         """Return numbers that change when a file on which the record of this picture depends changes."""
         return (*self.source.stamp(index), *self.predictor.stamp(self.source.keys[index]))
 
-    def read(self, index: int) -> Sample | CliptraseError:
-        """Read and prepare a sample; return the error if that fails."""
+    def read(self, index: int) -> Reading:
+        """Read and prepare a sample, or store the error if that fails."""
+        key, stamp = self.source.keys[index], self.stamp(index)
         try:
-            with memory_explained(f"picture {self.source.keys[index]!r}"):
-                return self.predictor.prepare(self.source.load(index))
+            with memory_explained(f"picture {key!r}"):
+                return Reading(key, stamp, self.predictor.prepare(self.source.load(index)))
         except CliptraseError as error:
-            return error
+            return Reading(key, stamp, error)
 
     def segmented(self, index: int) -> tuple[Sample, Labels]:
         """Read and segment one picture alone, for inspection. Raises CliptraseError if that fails."""
-        sample = self.read(index)
+        sample = self.read(index).found
         if isinstance(sample, CliptraseError):
             raise sample
         ((finish,),) = self.predictor.predict_each([sample], [self.predictor])
@@ -91,14 +108,14 @@ def run_batches(jobs: Sequence[Job], work: Sequence[Work]) -> Iterator[tuple[lis
     source = jobs[0]  # data and readers are the same for all
     ahead = max(2, -(-2 * source.readers // max(1, len(work[0][0]) if work else 1)))
     with ThreadPoolExecutor(source.readers) as readers, ThreadPoolExecutor(source.readers) as finishers:
-        waiting: deque[list[Future[Sample | CliptraseError]]] = deque()
+        waiting: deque[list[Future[Reading]]] = deque()
         finishing: deque[tuple[list[Future[list[Record]]], float]] = deque()
         upcoming = iter(work)
-        for batch, places in steps(work):
+        for _, places in steps(work):
             while len(waiting) < ahead and (more := next(upcoming, None)) is not None:
                 waiting.append([readers.submit(source.read, index) for index in more[0]])
-            samples = [future.result() for future in waiting.popleft()]
-            finishing.append(_start([jobs[place] for place in places], batch, samples, finishers))
+            readings = [future.result() for future in waiting.popleft()]
+            finishing.append(_start([jobs[place] for place in places], readings, finishers))
             if len(finishing) > 1:  # finish the previous batch after this one has started, so that both overlap
                 yield _finished(finishing.popleft())
         while finishing:
@@ -106,19 +123,19 @@ def run_batches(jobs: Sequence[Job], work: Sequence[Work]) -> Iterator[tuple[lis
 
 
 def _start(
-    jobs: Sequence[Job], batch: Batch, samples: Sequence[Sample | CliptraseError], pool: ThreadPoolExecutor
+    jobs: Sequence[Job], readings: Sequence[Reading], pool: ThreadPoolExecutor
 ) -> tuple[list[Future[list[Record]]], float]:
-    good = [sample for sample in samples if isinstance(sample, Sample)]
+    good = [reading.found for reading in readings if isinstance(reading.found, Sample)]
     start = time.perf_counter()
     found = jobs[0].predictor.predict_each(good, [job.predictor for job in jobs]) if good else []
     finish = zip(*found, strict=True)
     seconds = time.perf_counter() - start
     futures = []
-    for index, sample in zip(batch, samples, strict=True):
-        if isinstance(sample, Sample):
-            futures.append(pool.submit(_count_each, jobs, index, sample, next(finish)))
+    for reading in readings:
+        if isinstance(reading.found, Sample):
+            futures.append(pool.submit(_count_each, jobs, reading.stamp, reading.found, next(finish)))
         else:
-            futures.append(pool.submit(_problem_each, jobs, index, sample))
+            futures.append(pool.submit(_problem_each, jobs, reading, reading.found))
     return futures, seconds
 
 
@@ -127,28 +144,27 @@ def _finished(entry: tuple[list[Future[list[Record]]], float]) -> tuple[list[lis
     return [list(records) for records in zip(*(future.result() for future in futures), strict=True)], seconds
 
 
-def _count_each(jobs: Sequence[Job], index: int, sample: Sample, finish: Sequence[Finish]) -> list[Record]:
+def _count_each(jobs: Sequence[Job], stamp: tuple[int, ...], sample: Sample, finish: Sequence[Finish]) -> list[Record]:
     """Count a picture for one job after the other, since they may share a further pass of it."""
-    return [_count(job, index, sample, each) for job, each in zip(jobs, finish, strict=True)]
+    return [_count(job, stamp, sample, each) for job, each in zip(jobs, finish, strict=True)]
 
 
-def _problem_each(jobs: Sequence[Job], index: int, error: CliptraseError) -> list[Record]:
-    return [_problem(job, index, error) for job in jobs]
+def _problem_each(jobs: Sequence[Job], reading: Reading, error: CliptraseError) -> list[Record]:
+    return [_problem(reading.key, reading.stamp, error) for _ in jobs]
 
 
-def _problem(job: Job, index: int, error: CliptraseError) -> Record:
-    return Record(job.source.keys[index], job.stamp(index), problem=one_line(error))
+def _problem(key: str, stamp: tuple[int, ...], error: CliptraseError) -> Record:
+    return Record(key, stamp, problem=one_line(error))
 
 
-def _count(job: Job, index: int, sample: Sample, finish: Finish) -> Record:
-    stamp = job.stamp(index)
+def _count(job: Job, stamp: tuple[int, ...], sample: Sample, finish: Finish) -> Record:
     if job.quirks and sample.raw is not None and bool(np.all(sample.raw == _PUBLISHED_VOID)):
         return Record(sample.key, stamp, left_out=SKIPPED)
     try:
         with memory_explained(f"picture {sample.key!r}"):
             labels = sample.in_data_set(finish())
     except CliptraseError as error:
-        return _problem(job, index, error)
+        return _problem(sample.key, stamp, error)
     if job.saver is not None:  # save before the record is made, so that each record has its file
         job.saver.save(sample.key, labels)
     extra = job.source.extra(sample.ground_truth, labels) if job.source.extra else {}

@@ -118,6 +118,27 @@ def test_a_record_of_files_that_have_changed_is_not_used_again(segmenter, tmp_pa
     assert records(segmenter, output, Repaired())[1].images == 0
 
 
+@pytest.mark.parametrize("place", [2, 4])
+def test_a_file_that_is_replaced_after_it_was_read_is_scored_by_the_next_run(segmenter, tmp_path, place):
+    """The fifth picture cannot be read."""
+
+    class Replaced(Seven):
+        now = False
+
+        def stamp(self, index):
+            return (99,) if index == place and self.now else super().stamp(index)
+
+        def load(self, index):
+            self.now = self.now or index == place
+            return super().load(index)
+
+    output, source = tmp_path / "r.json", Replaced()
+    found, _ = records(segmenter, output, source)
+    assert found[place].stamp == (place + 1,), "of the file that was read"
+    again, pace = records(segmenter, output, source)
+    assert (pace.images, again[place].stamp) == (1, (99,))
+
+
 def test_a_damaged_record_is_refused_with_its_line(tmp_path):
     with Ledger(part_path(tmp_path, 0), HEADER):
         pass
