@@ -244,6 +244,10 @@ def expect_fitting(request: Request) -> None:
     method_by_name(request.options.method)
     if request.predictions is not None:
         _expect_no_model(request)
+    elif request.predicted_background is not None:
+        expected, got = "none without --predictions", request.predicted_background
+        remedy = "Leave out --predicted-background, or give --predictions."
+        raise InputError("predicted background", expected=expected, got=got, remedy=remedy)
     if protocol not in PROFILES:
         _expect_no_values(request, protocol)
         _expect_regions_used(request.options)

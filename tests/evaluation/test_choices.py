@@ -213,6 +213,8 @@ def test_a_protocol_as_it_is_differs_in_nothing(name, setting):
         (("--no-vote", "--denoise", "dice"), "denoise: expected no value, since regions change labels only by a vote"),
         (("--protocol", "paper", "--method", "clip", "--eps", "0.4"), "Leave out --eps, or give --vote."),
         (("--predictions", "x", "--residual", "cls"), "got --residual"),
+        (("--predicted-background", "first"), "predicted background: expected none without --predictions, got first."),
+        (("--between", "sclip", "naclip", "--predicted-background", "last"), "Leave out --predicted-background"),
         (("--protocol", "sclip", "--predictions", "x", "--no-pamr"), "got --no-pamr"),
     ],
 )
