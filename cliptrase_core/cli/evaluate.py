@@ -217,12 +217,12 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
 def _expect_unset(options: argparse.Namespace, names: Sequence[str], what: str, expected: str) -> None:
     """Raise InputError about the option `what` for the first of these arguments that is given."""
     for name in names:
-        if getattr(options, name) is not None:
-            raise _unfitting(name, what, expected)
+        if (value := getattr(options, name)) is not None:
+            raise _unfitting(name, value, what, expected)
 
 
-def _unfitting(name: str, what: str, expected: str) -> InputError:
-    flag = f"--{name.replace('_', '-')}"
+def _unfitting(name: str, value: object, what: str, expected: str) -> InputError:
+    flag = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"  # as the user typed it
     return InputError(what, expected=expected, got=flag, remedy=f"Leave out {flag}.")
 
 
@@ -261,7 +261,7 @@ def _expect_alone(options: argparse.Namespace) -> None:
     for name in ("output", "data", "setting", *_FOLDER_ARGUMENTS, *_OF_A_RUN, *usual):
         given = getattr(options, name)
         if given is not None and (given != usual[name] if name in usual else given is not False):
-            raise _unfitting(name, "compare", "two reports and nothing else")
+            raise _unfitting(name, given, "compare", "two reports and nothing else")
 
 
 def _requested_folder(options: argparse.Namespace) -> str | OwnSet:

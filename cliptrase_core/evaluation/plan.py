@@ -284,7 +284,8 @@ def _expect_no_model(request: Request) -> None:
     """Raise InputError for options that have no effect on existing predictions."""
     unused = _flags(request.options) + _flags(request.values)
     given = {
-        "--image-prior": request.image_prior is not None,
+        "--image-prior": request.image_prior is True,
+        "--no-image-prior": request.image_prior is False,
         "--short-side": request.short_side is not None,
         "--words": request.words is not None,
         "--save-predictions": request.save_predictions is not None,

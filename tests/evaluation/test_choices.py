@@ -204,6 +204,7 @@ def test_a_protocol_as_it_is_differs_in_nothing(name, setting):
         (("--protocol", "sclip", "--window", "4096"), "window: expected a whole number from 0 to 2048"),
         (("--between", "sclip", "naclip", "--pamr"), "between: expected only data and two protocols"),
         (("--between", "sclip", "naclip", "--no-mlp"), "between: expected only data and two protocols"),
+        (("--between", "sclip", "naclip", "--no-pamr"), "got --no-pamr. Leave out --no-pamr."),
         (("--between", "sclip", "naclip", "--residual", "cls"), "between: expected only data and two protocols"),
         (
             ("--no-vote", "--eps", "0.4"),
@@ -216,6 +217,7 @@ def test_a_protocol_as_it_is_differs_in_nothing(name, setting):
         (("--predicted-background", "first"), "predicted background: expected none without --predictions, got first."),
         (("--between", "sclip", "naclip", "--predicted-background", "last"), "Leave out --predicted-background"),
         (("--protocol", "sclip", "--predictions", "x", "--no-pamr"), "got --no-pamr"),
+        (("--predictions", "x", "--no-image-prior"), "got --no-image-prior. Leave out --no-image-prior, or"),
     ],
 )
 def test_a_value_that_nothing_would_heed_is_refused(tmp_path, capsys, monkeypatch, arguments, said):
@@ -267,7 +269,8 @@ def test_a_background_without_words_needs_a_threshold(tmp_path, capsys):
 )
 def test_a_comparison_of_reports_heeds_no_option_of_a_run(capsys, flag):
     assert cli.main(["evaluate", "--compare", "a.json", "b.json", flag]) == 2
-    assert "expected two reports and nothing else" in capsys.readouterr().err
+    name = flag.partition("=")[0]
+    assert f"expected two reports and nothing else, got {name}. Leave out {name}." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("least_area", [0.0, 0.3])
