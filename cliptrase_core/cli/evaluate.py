@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
-from cliptrase_core.cli.arguments import about_model, expect_no_model_arguments, given_options, words_of_argument
-from cliptrase_core.cli.evaluate_arguments import WITHOUT, WORK
+from cliptrase_core.cli.arguments import about_model, given_options, words_of_argument
+from cliptrase_core.cli.evaluate_arguments import WITHOUT
+from cliptrase_core.cli.evaluate_modes import FOLDER, expect_accepted
 from cliptrase_core.cli.tasks import note
 from cliptrase_core.errors import InputError, counted, expect_one_of
 from cliptrase_core.evaluation import sheets, table
@@ -46,19 +47,13 @@ from cliptrase_core.evaluation.run import (
 )
 from cliptrase_core.evaluation.settings import EXAMPLES, SETTINGS
 from cliptrase_core.io.files import expect_ours, is_ours, write_all, writing
-from cliptrase_core.options import ProtocolOptions, SegmentOptions, options_of
+from cliptrase_core.options import ProtocolOptions, SegmentOptions
 from cliptrase_core.segmenter import Segmenter
 
 Load = Callable[[argparse.Namespace], Segmenter]
 
 INCOMPLETE = 2
 """Exit code if a picture could not be used or nothing counts, as for other bad input; the report is written first."""
-
-_OF_A_RUN = (
-    *("layout", "vocabulary", "words", "limit", "check", "protocol", "preset", "short_side", "reference_quirks"),
-    *("fresh", "predictions", "predicted_background", "save_predictions", "between", "methods"),
-)
-_FOLDER_ARGUMENTS = ("images", "masks", "first", "ignored", "background", "mask_end")
 
 
 def execute(options: argparse.Namespace, load: Load) -> int:
@@ -73,8 +68,9 @@ def execute(options: argparse.Namespace, load: Load) -> int:
     """
     if options.vocabulary is not None:
         options.vocabulary = words_of_argument(options.vocabulary)
+    if options.compare or not options.check:
+        expect_accepted(options)
     if options.compare:
-        _expect_alone(options)
         for line in compared(*options.compare):
             print(line)
         return 0
@@ -122,8 +118,6 @@ def _reports(
     """
     for request in requests:
         expect_fitting(request)
-    if requests[0].predictions is not None:
-        expect_no_model_arguments(options)
     expect_ours([path for output in outputs for path in _files(output).values()], "--output")
     data = find_data(requests[0])
     expect_apart([output.parent for output in outputs], data.pairs, "output")
@@ -156,8 +150,6 @@ def _resumption_noted(outputs: Sequence[Path], options: argparse.Namespace, grou
 def _run_methods(options: argparse.Namespace, load: Load, group: Group) -> int:
     """Run several methods on the same data together, and write their reports and their table."""
     names = table.read_methods(options.methods)
-    own = ("method", "predictions", "predicted_background", "save_predictions")
-    _expect_unset(options, own, "methods", "data and options that suit each method")
     output: Path = options.output
     beside = output.with_suffix(".md")
     expect_ours([output, beside], "--output")
@@ -184,10 +176,6 @@ def _run_methods(options: argparse.Namespace, load: Load, group: Group) -> int:
 def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
     """Run one evaluation for each single difference between two profiles, and write their table."""
     first, second = options.between
-    values = [one.name for one in options_of(ProtocolOptions)]
-    fixed = ("protocol", "method", "methods", "residual", "words", "short_side", "preset")
-    names = (*fixed, "predictions", "save_predictions", *values)
-    _expect_unset(options, names, "between", "only data and two protocols, which define the rest")
     options.protocol = first
     request = _request(options)
     if isinstance(request.data, str) and request.vocabulary is not None:
@@ -212,18 +200,6 @@ def _run_between(options: argparse.Namespace, load: Load, group: Group) -> int:
         for line in to_lines(rows):
             print(line)
     return code
-
-
-def _expect_unset(options: argparse.Namespace, names: Sequence[str], what: str, expected: str) -> None:
-    """Raise InputError about the option `what` for the first of these arguments that is given."""
-    for name in names:
-        if (value := getattr(options, name)) is not None:
-            raise _unfitting(name, value, what, expected)
-
-
-def _unfitting(name: str, value: object, what: str, expected: str) -> InputError:
-    flag = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"  # as the user typed it
-    return InputError(what, expected=expected, got=flag, remedy=f"Leave out {flag}.")
 
 
 def _request(options: argparse.Namespace) -> Request:
@@ -252,16 +228,6 @@ def _request(options: argparse.Namespace) -> Request:
         save_predictions=options.save_predictions,
         layout=options.layout if isinstance(data, str) else None,
     )
-
-
-def _expect_alone(options: argparse.Namespace) -> None:
-    """Raise InputError for an argument that does not apply to a comparison of reports."""
-    expect_no_model_arguments(options)
-    usual = {one.name: one.default for one in (*options_of(SegmentOptions), *options_of(ProtocolOptions))} | WORK
-    for name in ("output", "data", "setting", *_FOLDER_ARGUMENTS, *_OF_A_RUN, *usual):
-        given = getattr(options, name)
-        if given is not None and (given != usual[name] if name in usual else given is not False):
-            raise _unfitting(name, given, "compare", "two reports and nothing else")
 
 
 def _requested_folder(options: argparse.Namespace) -> str | OwnSet:
@@ -310,7 +276,7 @@ def _recognised(options: argparse.Namespace) -> str | ReadSet:
 
 def _folder_entries(options: argparse.Namespace) -> dict[str, Any]:
     """Return the given arguments about the user's own folders."""
-    return {name: getattr(options, name) for name in _FOLDER_ARGUMENTS if getattr(options, name) is not None}
+    return {name: getattr(options, name) for name in FOLDER if getattr(options, name) is not None}
 
 
 def _checked(options: argparse.Namespace) -> Iterator[str]:

@@ -13,8 +13,6 @@ from cliptrase_core.options import LayoutOptions, ProtocolOptions, SegmentOption
 
 WITHOUT = ("threshold",)
 """The threshold would predict background, for which a data set may have no number; windows have their own threshold."""
-WORK = {"batch": 8, "readers": 2}
-"""Defaults of the arguments about the work."""
 _UNSET = {"image_prior": "where the quirks ask for it", "method": "the protocol's, else cliptrase"}
 
 
@@ -24,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_protocol(parser.add_argument_group("protocol"))
     add_options(parser.add_argument_group("values that replace those of a sliding-window protocol"), ProtocolOptions)
     work = parser.add_argument_group("work")
-    work.add_argument("--batch", type=int, default=WORK["batch"], metavar="N", help="pictures of one forward pass")
-    work.add_argument("--readers", type=int, default=WORK["readers"], metavar="N", help="threads that read ahead")
+    work.add_argument("--batch", type=int, default=8, metavar="N", help="pictures of one forward pass")
+    work.add_argument("--readers", type=int, default=2, metavar="N", help="threads that read ahead")
     work.add_argument("--fresh", action="store_true", help="start over instead of resuming")
     work.add_argument(
         "--save-predictions", type=path_argument, metavar="DIR", help="save the labels, one PNG for each picture"

@@ -242,9 +242,7 @@ def expect_fitting(request: Request) -> None:
     protocol = chosen_protocol(request)
     _preset(request.preset, protocol)
     method_by_name(request.options.method)
-    if request.predictions is not None:
-        _expect_no_model(request)
-    elif request.predicted_background is not None:
+    if request.predicted_background is not None and request.predictions is None:
         expected, got = "none without --predictions", request.predicted_background
         remedy = "Leave out --predicted-background, or give --predictions."
         raise InputError("predicted background", expected=expected, got=got, remedy=remedy)
@@ -278,26 +276,6 @@ def _expect_regions_used(options: SegmentOptions) -> None:
 def _flags(chosen: Options) -> list[str]:
     """Return the flags, without values, of options that differ from their default."""
     return [argument.partition("=")[0] for argument in arguments_of(chosen)]
-
-
-def _expect_no_model(request: Request) -> None:
-    """Raise InputError for options that have no effect on existing predictions."""
-    unused = _flags(request.options) + _flags(request.values)
-    given = {
-        "--image-prior": request.image_prior is True,
-        "--no-image-prior": request.image_prior is False,
-        "--short-side": request.short_side is not None,
-        "--words": request.words is not None,
-        "--save-predictions": request.save_predictions is not None,
-    }
-    unused += [name for name, there in given.items() if there]
-    if unused:
-        raise InputError(
-            "predictions",
-            expected="data and a protocol, no options of a model",
-            got=unused[0],
-            remedy=f"Leave out {unused[0]}, or --predictions.",
-        )
 
 
 def _setting(request: Request) -> Setting:
