@@ -105,7 +105,7 @@ PRESETS = MappingProxyType(
 
 
 WINDOWS = Preset("windows", None, crop=False, positions="published", clustering=None, templates="openai80")
-"""Preset for windows and whole pictures as in the programs of other methods; users cannot choose it."""
+"""Preset for windows and whole pictures as in the programs of other methods; users cannot choose its name."""
 
 
 def preset_by_name(name: str) -> Preset:
@@ -114,7 +114,10 @@ def preset_by_name(name: str) -> Preset:
     Raises:
         InputError: unknown name.
     """
-    if name == WINDOWS.name:
-        return WINDOWS
     expect_one_of("preset", name, PRESETS)
     return PRESETS[name]
+
+
+def preset_of_encoding(name: str) -> Preset:
+    """Return the preset that an encoding was made with, by the name that the encoding has."""
+    return WINDOWS if name == WINDOWS.name else preset_by_name(name)

@@ -27,7 +27,7 @@ from cliptrase_core.models.precision import PRECISIONS, device_by_name, resolve_
 from cliptrase_core.models.running import Weights, as_loaded
 from cliptrase_core.names import NANO
 from cliptrase_core.options import SegmentArguments, SegmentOptions, read_segmentation, takes
-from cliptrase_core.presets import ClusterSettings, PositionResize, Preset, preset_by_name
+from cliptrase_core.presets import ClusterSettings, PositionResize, Preset, preset_by_name, preset_of_encoding
 from cliptrase_core.regions.cache import RegionCache
 from cliptrase_core.regions.decode import label_pixels
 from cliptrase_core.results import NOISE, ImageEncoding, Segmentation
@@ -167,13 +167,14 @@ class Segmenter:
     def encode_batch(
         self,
         images: Sequence[ImageInput],
-        preset: str = "auto",
+        preset: str | Preset = "auto",
         *,
         short_side: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> list[ImageEncoding]:
         """Encode several pictures, as `encode` does; pictures with the same model frame share a forward pass."""
-        return self._encoder.encode(images, preset_by_name(preset), short_side, max_pixels)
+        chosen = preset if isinstance(preset, Preset) else preset_by_name(preset)  # an evaluation has one of its own
+        return self._encoder.encode(images, chosen, short_side, max_pixels)
 
     @takes(SegmentOptions)
     @as_loaded
@@ -418,7 +419,7 @@ class Segmenter:
             expected = f"one made by this model ({self.model_id})"
             remedy = "Encode the picture with this segmenter first."
             raise InputError("encoding", expected=expected, got=str(given), remedy=remedy)
-        return preset_by_name(encoding.preset)
+        return preset_of_encoding(encoding.preset)
 
     def _describe(self, encoding: ImageEncoding) -> Mapping[str, Any]:
         return {

@@ -8,7 +8,7 @@ import pytest
 
 from cliptrase_core import METHODS, PRESETS, InputError
 from cliptrase_core.methods.registry import method_by_name
-from cliptrase_core.presets import preset_by_name
+from cliptrase_core.presets import WINDOWS, preset_by_name
 
 
 @pytest.mark.parametrize(("patches", "eps", "min_samples"), [(196, 0.7, 3), (441, 1.05, 7), (1, 0.05, 1)])
@@ -50,3 +50,13 @@ def test_unknown_name_lists_the_known_ones(look_up, listed, name):
     shown = "nothing" if name is None else repr(name)
     with pytest.raises(InputError, match=f"expected one of {listed}.*got {re.escape(shown)}"):
         look_up(name)
+
+
+def test_the_preset_of_windows_has_no_name_that_users_can_choose(segmenter, picture):
+    for refuse in (segmenter.encode, segmenter.view, segmenter.capture):
+        with pytest.raises(InputError, match=r"preset: expected one of auto, paper-224, paper-336, got 'windows'"):
+            refuse(picture, WINDOWS.name)
+    (encoding,) = segmenter.encode_batch([picture], WINDOWS)
+    assert encoding.preset == WINDOWS.name
+    assert segmenter.scores(encoding, "cat; dog", method="gem").logits.shape[0] == 2
+    assert segmenter.capture(encoding).frame == encoding.frame

@@ -21,7 +21,7 @@ from cliptrase_core.models.attention import correlated_values, neighbour_bias, s
 from cliptrase_core.models.backbone import Backbone
 from cliptrase_core.models.blocks import Projections, attention_branch, mlp_branch, project, vanilla_block
 from cliptrase_core.models.encoder import normalise
-from cliptrase_core.presets import preset_by_name
+from cliptrase_core.presets import preset_of_encoding
 from cliptrase_core.results import ImageEncoding
 
 _OWN_PATHS = tuple(method for method in METHODS.values() if method.own_path)
@@ -119,7 +119,7 @@ class MethodFeatures:
 
     def _pass(self, encoding: ImageEncoding, methods: Sequence[Method]) -> DeepParts:
         pixels = normalise(encoding.model_input, *self._colours)[None]
-        tokens = self._backbone.embed(pixels, preset_by_name(encoding.preset).positions)
+        tokens = self._backbone.embed(pixels, preset_of_encoding(encoding.preset).positions)
         return deep_parts(self._backbone, tokens, encoding.last_input[None], methods)
 
 
