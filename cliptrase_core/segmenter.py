@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cliptrase_core.cancel import timed
-from cliptrase_core.errors import InputError, is_whole
+from cliptrase_core.errors import InputError
 from cliptrase_core.inspection.capture import AttentionMaps, Capture, capture
 from cliptrase_core.inspection.scores import PatchScores, competing, missing_classes, notes_on, suggested
 from cliptrase_core.io.geometry import Frame, Size, given_size
@@ -394,11 +394,7 @@ class Segmenter:
 
     def default_clustering(self, patches: int) -> ClusterSettings:
         """Return the `auto` settings of N >= 1 patches: eps grows with sqrt(N), min_samples with N."""
-        if not is_whole(patches) or patches < 1:
-            expected, remedy = "a whole number of at least 1", "Give the number of patches of a picture."
-            raise InputError("patches", expected=expected, got=repr(patches)[:40], remedy=remedy)
-        rule = self.info.clustering
-        return ClusterSettings(rule.eps_per_sqrt_n * patches**0.5, max(1, round(rule.min_samples_per_patch * patches)))
+        return self.info.clustering.at(patches)
 
     def _missing(self, encoding: ImageEncoding, words: Vocabulary, text: Tensor, templates: str) -> list[int]:
         common = self._text.embed(COMMON_WORDS, templates)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from cliptrase_core.cancel import Progress
-from cliptrase_core.errors import InputError, WeightsError, near
+from cliptrase_core.errors import InputError, WeightsError, is_whole, near
 from cliptrase_core.models import architectures, embedded, hub
 from cliptrase_core.models.backbone import expect_no_hooks
 from cliptrase_core.models.checkpoint import (
@@ -30,6 +30,7 @@ from cliptrase_core.models.checkpoint import (
 from cliptrase_core.models.embedded import read_nano
 from cliptrase_core.models.hub import hub_answers
 from cliptrase_core.names import NANO
+from cliptrase_core.presets import ClusterSettings
 
 EMBEDDED = "embedded"
 DEFAULT_MODEL = "ViT-B-16"
@@ -48,6 +49,18 @@ class ClusteringDefaults:
 
     eps_per_sqrt_n: float = 0.05
     min_samples_per_patch: float = 3 / 196
+
+    def at(self, patches: int) -> ClusterSettings:
+        """Return the parameters for N >= 1 patches.
+
+        Raises:
+            InputError: no whole number of at least 1.
+        """
+        if not is_whole(patches) or patches < 1:
+            expected, remedy = "a whole number of at least 1", "Give the number of patches of a picture."
+            raise InputError("patches", expected=expected, got=repr(patches)[:40], remedy=remedy)
+        eps, min_samples = self.eps_per_sqrt_n * patches**0.5, round(self.min_samples_per_patch * patches)
+        return ClusterSettings(eps, max(1, min_samples))
 
 
 @dataclass(frozen=True)
