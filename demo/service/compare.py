@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +107,7 @@ def in_full(size: Size, results: int) -> bool:
 
 def variant_views(
     service: Service, path: str | None, comparison: Comparison, *, full: bool = False
-) -> Iterator[tuple[Variant, SegmentView]]:
+) -> Generator[tuple[Variant, SegmentView], None, None]:
     """Yield each variant with its result, computed or cached; the picture is never encoded again.
 
     Args:
@@ -119,9 +119,11 @@ def variant_views(
     Raises:
         UserError: the picture or the model has been replaced, or the other words are unusable.
     """
-    for one in comparison.variants:
-        yield one, service.again(Run(comparison.run.key, one.request), path, full=full)
-    return_free()
+    try:
+        for one in comparison.variants:
+            yield one, service.again(Run(comparison.run.key, one.request), path, full=full)
+    finally:  # also after a stop, and for a caller that takes only some of the results
+        return_free()
 
 
 def class_names(requests: Iterable[SegmentRequest]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -148,17 +149,17 @@ class CompareHandlers:
         colours, small = _palette(comparison), _small(self._service.again(run, path).shown)
         pairs: Pairs = []
         painted: list[tuple[drawing.Picture, str]] = []
-        made = variant_views(self._service, path, comparison)
-        reported = 0.0
-        for done, variant in enumerate(comparison.variants):
-            if time.monotonic() - reported > REPORT_EVERY:
-                reported = time.monotonic()
-                message = progress(done, len(comparison.variants), variant.title)
-                step = unchanged._replace(news=message, running=RUNNING, comparison=None)
-                yield step._replace(gallery=_gallery(painted), found=hidden)
-            _, view = next(made)
-            painted.append((_painted(view, colours, small), variant.title))
-            pairs.append((variant, view))
+        with closing(variant_views(self._service, path, comparison)) as made:
+            reported = 0.0
+            for done, variant in enumerate(comparison.variants):
+                if time.monotonic() - reported > REPORT_EVERY:
+                    reported = time.monotonic()
+                    message = progress(done, len(comparison.variants), variant.title)
+                    step = unchanged._replace(news=message, running=RUNNING, comparison=None)
+                    yield step._replace(gallery=_gallery(painted), found=hidden)
+                _, view = next(made)
+                painted.append((_painted(view, colours, small), variant.title))
+                pairs.append((variant, view))
         names = [variant.name for variant in comparison.variants]
         own = own_name(mine, comparison.variants) or names[-1]
         before, after = (own, OTHER_WORDS) if OTHER_WORDS in names else (names[0], own)

@@ -254,6 +254,22 @@ def test_comparing_shows_progress_then_every_result_and_a_pair(handlers, horses)
     assert "horse" in view.areas
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_comparison_returns_its_free_memory_even_if_it_is_stopped(handlers, horses, monkeypatch, stopped):
+    returned = []
+    monkeypatch.setattr("demo.service.compare.return_free", lambda: returned.append(True))
+    monkeypatch.setattr("demo.tabs.compare.REPORT_EVERY", -1.0)
+    steps = handlers.compare(horses.run, None, "")
+    for _ in zip(range(2), steps, strict=False):  # the second step is shown after the first result
+        assert returned == []
+    if stopped:
+        steps.close()
+    else:
+        while next(steps).running:
+            pass
+    assert returned == [True]
+
+
 def test_two_vocabularies_are_compared_and_escaped(handlers, horses):
     last = compared(handlers, horses.run, None, "<b>thing</b>;")
     assert (last.before.value, last.after.value) == ("cliptrase", OTHER_WORDS)
