@@ -55,7 +55,10 @@ function read() {
   $(".lens-wait").textContent = shown ? "These are the steps of the result before. Those of the new one are being computed."
     : "The steps of a segmented picture appear here, side by side, soon after its result.";
   data = null;
-  if (!shown) return;
+  if (!shown) {
+    slides.close(); // a presentation has nothing to show either
+    return;
+  }
   const [h, w] = value.grid, n = h * w, [tall, wide] = value.labels.size, heat = bytes(value.heat);
   data = {
     ...value, h, w, n, tall, wide, clustered: Math.max(1, value.layers - 1),

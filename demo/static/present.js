@@ -60,7 +60,7 @@ async function leave() {
   if (data) sayScale();
   if (document.fullscreenElement) await document.exitFullscreen().catch(() => {});
   $("[data-do=present]").focus(); // not earlier: an element that leaves full screen takes the focus
-  if (pinned !== before) picked(); // one request, not one for every click of the presentation
+  if (data && pinned !== before) picked(); // one request, not one for every click of the presentation
 }
 
 const moves = {

@@ -344,6 +344,23 @@ def test_a_slide_names_layer_and_head(open_lens):
         page.keyboard.press("ArrowRight")
 
 
+def test_a_presentation_ends_when_its_result_is_cleared(open_lens):
+    page = open_lens(1280, height=720)
+    page.get_by_role("button", name="Present").click()
+    page.keyboard.press("ArrowRight")
+    box = page.locator("dialog[open] [data-view=picture]").bounding_box()
+    page.mouse.click(box["x"] + 3, box["y"] + 3)  # another patch: it is requested at the end, if there is a result
+    page.locator("#clear").evaluate("button => button.click()")  # the slide covers the button
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    expect(page.locator("#lens .lens-wait")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#heard textarea")).to_have_value("")
+    assert page.evaluate("document.fullscreenElement") is None
+    segment(page, "horses")
+    expect(page.locator(".lens-panes [data-view]")).to_have_count(len(VIEWS))
+    assert page.complaints == page.strangers == []
+
+
 @pytest.mark.parametrize(("width", "height"), [(360, 780), (390, 844), (430, 932), (844, 390)])
 def test_a_slide_fits_a_phone(open_lens, artifacts, width, height):
     page = open_lens(width, height=height, has_touch=True)
