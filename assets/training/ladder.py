@@ -31,7 +31,7 @@ class QuickLadder:
             odd: use the scenes whose tens digit is odd, instead of even.
         """
         p, held = photographs, photographs.held_out()
-        scenes = [i for i in torch.nonzero(held)[:, 0].tolist() if p.is_scene(i, odd)]
+        scenes = [i for i in torch.nonzero(held)[:, 0].tolist() if p.is_scene(i, odd) and p.masked[i] >= 0]
         self.pixels, truths = self._middles(p, scenes)
         self.truths = torch.stack(truths) if truths else torch.zeros(0)
         self.text = torch.stack([words[0] for words in scene_words[:FACE]]).to(p.pixels.device)
@@ -58,9 +58,21 @@ class QuickLadder:
 
     @torch.no_grad()
     def __call__(self, visual: Any, names: Tensor | None = None) -> dict[str, float]:
-        """Return pixel accuracy and mIoU of every variant, and top-1 if `names` (1000, D) is given, all in per cent."""
-        if not len(self.pixels):
-            return {}
+        """Return pixel accuracy and mIoU of every variant, and top-1 if `names` (1000, D) is given, all in per cent.
+
+        Figures without photographs for them are left out.
+        """
+        found = self._of_scenes(visual) if len(self.pixels) else {}
+        if names is not None and len(self.named):
+            cls = torch.cat(
+                [cls_of(visual, last_tokens(visual, normalised(part)))[:, 0] for part in self.named.split(64)]
+            )
+            guesses = (cls @ names.T).argmax(1)
+            found["top1"] = 100 * float((guesses == self.classes).float().mean())
+        return found
+
+    def _of_scenes(self, visual: Any) -> dict[str, float]:
+        """Return pixel accuracy and mIoU of every variant, in per cent."""
         said: dict[str, list[Tensor]] = {}
         for part in self.pixels.split(64):
             for rung, patches in rungs(visual, normalised(part)).items():
@@ -71,12 +83,6 @@ class QuickLadder:
         for rung, labels in said.items():
             pixels, miou = scores(torch.cat(labels), self.truths, len(self.text))
             found |= {f"{rung}_pixels": pixels, f"{rung}_miou": miou}
-        if names is not None and len(self.named):
-            cls = torch.cat(
-                [cls_of(visual, last_tokens(visual, normalised(part)))[:, 0] for part in self.named.split(64)]
-            )
-            guesses = (cls @ names.T).argmax(1)
-            found["top1"] = 100 * float((guesses == self.classes).float().mean())
         return found
 
 

@@ -778,7 +778,7 @@ def test_a_short_run_writes_an_image_tower(losses, monkeypatch, capsys, tmp_path
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines[-1]["end"]
     assert ("recovery_miou" in lines[-1]) == (sets != "photographs")
-    assert ("top1" in lines[-1]) == (sets == "everything")
+    assert ("top1" in lines[-1]) == (sets != "scenes")
     assert set(tower.read_visual(arguments.output)) == set(state) == set(shipped)
     assert all(torch.isfinite(value).all() for value in state.values())
 
@@ -853,6 +853,19 @@ def test_rungs_are_what_the_program_gives(nano, rung, method, shipped):
     labels = F.interpolate(cosines[None], (224, 224), mode="bilinear").argmax(1)[0].numpy()
     theirs = nano.segment(encoding, said, method=method, templates="simple7", vote=False).labels
     assert (labels == theirs).mean() > 0.995
+
+
+@pytest.mark.parametrize("masked", [{"scenes/20"}, set()])
+def test_a_ladder_needs_a_mask_for_scenes_and_none_for_classes(photographs, shipped, masked):
+    names = [name.replace("scenes/10", "scenes/40") for name in photographs.names]
+    p = dataclasses.replace(photographs, names=names, masked=photographs.masked.clone())
+    for name in {"scenes/20", "scenes/40"} - masked:
+        p.masked[names.index(name)] = -1
+    width = shipped["proj"].shape[1]
+    check = ladder.QuickLadder(p, [torch.eye(38, width)[i : i + 1] for i in range(38)])
+    assert len(check.pixels) == len(check.truths) == len(masked)
+    found = check(tower.new_visual(shipped), names=torch.eye(1000, width))
+    assert {name.split("_")[0] for name in found} == {"top1", *(("clip", "recovery", "clearclip") if masked else ())}
 
 
 def test_scores_of_a_ladder_by_hand():
