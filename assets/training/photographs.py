@@ -74,7 +74,7 @@ GREY = 124  # padding value
 MOST_WORDS = 12  # maximum number of words of a photograph
 ENDINGS = (".jpg", ".jpeg", ".webp")
 HELD_OUT_DIGIT = 7  # ImageNet classes whose number ends in this digit are held out
-HELD_OUT_SET = "ade_val"  # ADE20K's validation pictures, which `evaluate` uses
+HELD_OUT_SET = "ade_val"  # first letters of sets with ADE20K's validation pictures, which `evaluate` uses
 _APPLES = ("golden delicious", "granny smith", "pink lady", "red delicious", "royal gala")
 _PEARS = ("anjou", "conference", "kaiser")
 _JUICES = ("tropicana juice smooth", "tropicana mandarin morning")
@@ -126,6 +126,21 @@ def imagenet_class(path: str) -> int:
     return wordnet.wnids().index(found[1]) if found and found[1] in wordnet.wnids() else -1
 
 
+def number_of(stem: str) -> int:
+    """Return all digits in the name of "<set>/<name>" as one number, 0 without digits."""
+    return int(re.sub(r"\D", "", PurePosixPath(stem).name) or 0)
+
+
+def is_held_out(stem: str) -> bool:
+    """Return whether "<set>/<name>" is held out if it is a scene or has a grid: its number ends in 0."""
+    return number_of(stem) % 10 == 0
+
+
+def in_held_out_set(path: str) -> bool:
+    """Return whether a photograph belongs to a set that is never read."""
+    return any(part.startswith(HELD_OUT_SET) for part in PurePosixPath(path).parts[:-1])
+
+
 def read_files(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Yield (path, bytes) of every file, sorted by path; members of tar files count as files."""
     files: dict[str, bytes] = {}
@@ -152,9 +167,7 @@ def read_scenes(folder: Path) -> list[tuple[bytes, bytes]]:
     pairs = [
         (data, files[mask])
         for path, data in files.items()
-        if not path.endswith(".png")
-        and (mask := path.rsplit(".", 1)[0] + ".png") in files
-        and not PurePosixPath(path).stem.endswith("0")
+        if not path.endswith(".png") and (mask := stem_of(path) + ".png") in files and not is_held_out(stem_of(path))
     ]
     if not pairs:
         raise SystemExit(f"expected scenes/<n>.jpg with scenes/<n>.png in {folder}, got none")
@@ -222,19 +235,14 @@ class Photographs:
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
         return Photographs(**{**vars(self), **moved})
 
-    def number(self, index: int) -> int:
-        """Return all digits of a name as one number (0 without digits); it decides whether it is held out."""
-        digits = re.sub(r"\D", "", PurePosixPath(self.names[index]).name)
-        return int(digits or 0)
-
     def is_scene(self, index: int, odd: bool) -> bool:
         """Return whether it is a scene with an odd (for reports) or an even tens digit (for choosing weights)."""
-        return self.names[index].startswith("scenes/") and (self.number(index) // 10 % 2 == 1) == odd
+        return self.names[index].startswith("scenes/") and (number_of(self.names[index]) // 10 % 2 == 1) == odd
 
     def held_out(self) -> Tensor:
-        """Return (P,) bool: scenes and grids whose `number` ends in 0, and every tenth `imagenet1000` class."""
+        """Return (P,) bool: scenes and grids whose `number_of` ends in 0, and every tenth `imagenet1000` class."""
         out = [
-            ((name.startswith("scenes/") or name in GRIDS) and self.number(i) % 10 == 0)
+            ((name.startswith("scenes/") or name in GRIDS) and is_held_out(name))
             or (name.startswith("imagenet1000/") and int(self.classes[i]) % 10 == HELD_OUT_DIGIT)
             for i, name in enumerate(self.names)
         ]
@@ -311,7 +319,7 @@ def read(folder: Path, threads: int = 2) -> Photographs:
         {stem_of(path): value for path, value in json.loads(files.pop(name, b"{}")).items()}
         for name in ("captions.json", "faces.json")
     )
-    paths = [path for path in files if path.lower().endswith(ENDINGS) and HELD_OUT_SET not in path]
+    paths = [path for path in files if path.lower().endswith(ENDINGS) and not in_held_out_set(path)]
     if not paths:
         raise SystemExit(f"expected photographs (<set>/<name>.jpg) in {folder}, got none")
     pixels = np.full((len(paths), CANVAS, CANVAS, 3), GREY, np.uint8)

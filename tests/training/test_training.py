@@ -320,6 +320,26 @@ def test_what_is_held_out_is_never_drawn(photographs):
     assert check.classes.tolist() == [7]
 
 
+def test_both_readers_of_scenes_hold_out_the_same_ones(tmp_path):
+    names = {"20": True, "2": False, "20_1": False, "2_0": True, "20b": True, "none": True}
+    for name in names:
+        picture, mask = scene(DOG, 1)
+        write(tmp_path, {f"scenes/{name}.jpg": picture, f"scenes/{name}.png": mask})
+    p = read(tmp_path)
+    assert dict(zip(p.names, p.held_out().tolist(), strict=True)) == {
+        f"scenes/{name}": out for name, out in names.items()
+    }
+    assert len(read_scenes(tmp_path)) == 2
+
+
+def test_only_sets_whose_name_begins_as_that_of_the_validation_pictures_are_left_out(tmp_path):
+    picture, _ = scene(DOG, 1)
+    write(
+        tmp_path, {f"{name}.jpg": picture for name in ("shade_valley/1", "people/ade_val_1", "ade_val/1", "ade_val2/1")}
+    )
+    assert read(tmp_path).names == ["people/ade_val_1", "shade_valley/1"]
+
+
 @pytest.mark.parametrize("kind", ["nothing", "README.md", "ade_val_unlabelled/1.jpg"])
 def test_a_folder_without_photographs_is_refused(tmp_path, kind):
     if kind != "nothing":
