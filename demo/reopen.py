@@ -158,7 +158,7 @@ class ReopenHandlers:
         opened = unpacked(archive, saved, Path(get_upload_folder()))
         request, sam = opened.request, opened.refiner not in (NONE, EDGES)
         return {
-            **values_of(request, automatic=request.eps is None or request.min_samples is None),
+            **values_of(request, automatic=request.own_clustering is None),
             "refiner": opened.refiner,
             "formats": opened.choice,
             "mode": opened.mode if sam else gr.skip(),
@@ -174,10 +174,11 @@ class ReopenHandlers:
         found, request = view.result.settings, saved.request
         if tuple(found["original_size"]) != saved.size:
             raise _missing(saved)
-        if request.eps is None or request.min_samples is None:
+        own = request.own_clustering
+        if own is None:
             return view, True
-        own = math.isclose(found["eps"], request.eps, rel_tol=1e-6) and found["min_samples"] == request.min_samples
-        return (view, True) if own else (self._service.segment(path, replace(request, model=model)), False)
+        usual = math.isclose(found["eps"], own[0], rel_tol=1e-6) and found["min_samples"] == own[1]
+        return (view, True) if usual else (self._service.segment(path, replace(request, model=model)), False)
 
     @plainly
     def change(

@@ -46,7 +46,7 @@ class ReviewHandlers:
             return {"status": failed(str(error)), "wanted": None}
         made_there = batch.request.made(view.run)
         return {
-            **values_of(request, automatic=request.eps is None),
+            **values_of(request, automatic=request.own_clustering is None),
             **self._results.view(view, item.path)._asdict(),
             "image": item.path,
             "status": OPENING if made_there.refinement else opened_status(item.file, view),

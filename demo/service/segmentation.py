@@ -45,6 +45,11 @@ class SegmentRequest(SegmentOptions, LayoutOptions):
         return [one.name for one in options_of(type(self)) if one.unset and getattr(self, one.name) is None]
 
     @property
+    def own_clustering(self) -> tuple[float, int] | None:
+        """eps and min_samples; None if picture and model decide them: the page has one choice for both."""
+        return None if self.eps is None or self.min_samples is None else (self.eps, self.min_samples)
+
+    @property
     def other_method(self) -> str:
         """Title of the method; empty for CLIPtrase, whose steps the page shows."""
         method = core.methods.registry.METHODS[self.method]

@@ -119,6 +119,11 @@ def test_words_settings_picture_and_result_come_back(service, handlers, download
     assert asked_by(values).words == asked.words
 
 
+@pytest.mark.parametrize("own", [{}, {"eps": 0.7}, {"min_samples": 3}, {"eps": 0.7, "min_samples": 3}])
+def test_clustering_is_automatic_unless_both_values_are_set(own):
+    assert SegmentRequest("dog", **own).own_clustering == ((0.7, 3) if len(own) == 2 else None)
+
+
 def test_older_records_say_what_was_in_effect_and_what_suits_is_auto_again(handlers, downloaded, tmp_path):
     files = files_of(downloaded(SegmentRequest("cat; dog", vote=False)))
     name = next(name for name in files if name.endswith(".json"))
