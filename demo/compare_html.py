@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from cliptrase_core.names import fold
 from demo import core
-from demo.html import coloured_table, hint, percent, seconds, strip, swatch, word, working
+from demo.html import COLOUR_HEAD, column_head, hint, percent, scrolling_table, seconds, strip, swatch, word, working
 from demo.service.compare import Difference, Variant, cost
 from demo.service.ground_truth import NUMBERS_FROM_ONE, GroundTruth, Score
 from demo.service.segmentation import SegmentView
@@ -92,8 +92,9 @@ def area_table(found: Difference, colours: Mapping[str, str]) -> str:
         for one in found.classes[:MOST_ROWS]
     )
     more = len(found.classes) - MOST_ROWS
-    heads = ("Class", "Left", "Right", "Change in points")
-    return _table(heads, rows) + (hint(f"And {more} more classes that changed less.") if more > 0 else "")
+    heads = [COLOUR_HEAD, *map(column_head, ("Class", "Left", "Right", "Change in points"))]
+    note = hint(f"And {more} more classes that changed less.") if more > 0 else ""
+    return scrolling_table(heads, rows, "compared") + note
 
 
 def scores(pairs: Sequence[tuple[str, Score]]) -> str:
@@ -105,7 +106,8 @@ def scores(pairs: Sequence[tuple[str, Score]]) -> str:
         for title, score in pairs
     )
     strange = [hint(f"{title}: no class has a name of the ground truth.") for title, score in pairs if score.strange]
-    return _table(("Result", "Mean IoU", "Pixel accuracy"), rows) + "".join(strange)
+    heads = [COLOUR_HEAD, *map(column_head, ("Result", "Mean IoU", "Pixel accuracy"))]
+    return scrolling_table(heads, rows, "compared") + "".join(strange)
 
 
 def class_scores(ground_truth: GroundTruth, before: Score, after: Score, colours: Mapping[str, str]) -> str:
@@ -116,11 +118,10 @@ def class_scores(ground_truth: GroundTruth, before: Score, after: Score, colours
         for name, first, second in zip(ground_truth.names, before.iou, after.iou, strict=True)
         if not (math.isnan(first) and math.isnan(second))
     ]
-    heads = ("IoU of each class", "Left", "Right")
+    heads = [COLOUR_HEAD, *map(column_head, ("IoU of each class", "Left", "Right"))]
     more = len(rows) - MOST_ROWS
-    table = _table(heads, "".join(rows[:MOST_ROWS]))
     return (
-        table
+        scrolling_table(heads, "".join(rows[:MOST_ROWS]), "compared")
         + hint("IoU: overlap of found and true area, from 0 to 100\u00a0%.")
         + (hint(f"And {more} more classes.") if more > 0 else "")
     )
@@ -171,10 +172,6 @@ def best_mean(scored: Sequence[Score]) -> float:
 def errors_text(after: Variant) -> str:
     """Return HTML: caption of the error map."""
     return f'<p class="caption">Errors of {html.escape(after.title)}: wrong in yellow, not counted in black</p>'
-
-
-def _table(heads: Sequence[str], rows: str) -> str:
-    return coloured_table("".join(f'<th scope="col">{html.escape(head)}</th>' for head in heads), rows, "compared")
 
 
 def _share(value: float | None) -> str:

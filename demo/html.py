@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def strip(kind: str, title: str, text: str, below: str = "") -> str:
@@ -49,12 +49,24 @@ def sheet(rows: Sequence[tuple[str, str]]) -> str:
     return f'<dl class="sheet">{pairs}</dl>'
 
 
-def coloured_table(heads: str, rows: str, kind: str) -> str:
-    """Return a table whose first column is a swatch; HTML of the other heads and of the rows, and a CSS class."""
-    return (
-        f'<div class="legend {kind}"><table><thead><tr><th scope="col"><span class="unseen">Colour</span></th>'
-        f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+COLOUR_HEAD = '<th scope="col"><span class="unseen">Colour</span></th>'
+"""Head of a column of swatches, for screen readers."""
+
+
+def column_head(name: str) -> str:
+    """Return the head of a table's column; `name` is plain text."""
+    return f'<th scope="col">{html.escape(name)}</th>'
+
+
+def table(heads: Iterable[str], rows: str, kind: str = "") -> str:
+    """Return a table; heads and rows are HTML, `kind` is a CSS class."""
+    with_kind = f' class="{kind}"' if kind else ""
+    return f"<table{with_kind}><thead><tr>{''.join(heads)}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def scrolling_table(heads: Iterable[str], rows: str, kind: str = "") -> str:
+    """Return a table that scrolls if it is long; heads and rows are HTML, `kind` is a CSS class."""
+    return f'<div class="{f"legend {kind}".strip()}">{table(heads, rows)}</div>'
 
 
 def word(text: str) -> str:
@@ -67,7 +79,7 @@ def swatch(colour: str) -> str:
     return f'<span class="swatch" style="background:{colour}"></span>'
 
 
-def sort_head(name: str, kind: str, *, falling: bool, about: str = "") -> str:
+def sort_head(name: str, kind: str, *, falling: bool = False, about: str = "") -> str:
     """Return the head of a table's column, a button that sorts the table.
 
     Args:

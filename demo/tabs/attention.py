@@ -13,7 +13,7 @@ from demo import core, drawing
 from demo.answers import sentence
 from demo.drawing import Range, difference_map, heat_map, matrix_picture, own_range
 from demo.handling import inside, one_of, place_of, plainly, point_of, same, whole
-from demo.html import caption, percent
+from demo.html import caption, column_head, percent, table
 from demo.service import Matrix, PatchAttention, Run, Service
 from demo.service.lens import telling_patch
 from demo.settings import DIRECTIONS, INCOMING, OUTGOING
@@ -69,7 +69,7 @@ def numbers_table(attention: PatchAttention | Matrix) -> str:
     )
     if isinstance(attention, PatchAttention) and attention.received is not None:
         rows = _row("Receives, &times; uniform", *(f"{value:.2f}&times;" for value in attention.received)) + rows
-    return f'<div class="tables">{_table(("What changed", "Before", "After"), rows)}{_ranks(attention)}</div>'
+    return f'<div class="tables">{_numbers(("What changed", "Before", "After"), rows)}{_ranks(attention)}</div>'
 
 
 def depth_figure(layers: Sequence[LayerGlobals], current: int) -> str:
@@ -134,15 +134,14 @@ def _ranks(attention: PatchAttention | Matrix) -> str:
     rows = "".join(_row(f"row {row}, column {column}", *map(str, ranks)) for (row, column), ranks in shown)
     count = len(attention.global_patches)
     more = f"the strongest {OUTLINED} of {count}" if count > OUTLINED else f"all {count}"
-    table = _table(("Global patch", "Rank before", "Rank after"), rows)
+    numbers = _numbers(("Global patch", "Rank before", "Rank after"), rows)
     outlined = ", outlined in white" if isinstance(attention, PatchAttention) else ""
     by = "Rank by how much attention the other patches give to it"
-    return f'<div>{table}<p class="hint">{more.capitalize()}{outlined}. {by}; 1 is the most.</p></div>'
+    return f'<div>{numbers}<p class="hint">{more.capitalize()}{outlined}. {by}; 1 is the most.</p></div>'
 
 
-def _table(heads: tuple[str, ...], rows: str) -> str:
-    cells = "".join(f'<th scope="col">{head}</th>' for head in heads)
-    return f'<table class="plain"><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>'
+def _numbers(names: tuple[str, ...], rows: str) -> str:
+    return table(map(column_head, names), rows, "plain")
 
 
 def _row(name: str, *values: str) -> str:

@@ -12,7 +12,7 @@ from demo import core, drawing
 from demo.drawing import numbered, region_map
 from demo.errors import UserError
 from demo.handling import inside, plainly, point_of, same, save_picture, whole
-from demo.html import hint, percent, sort_head, swatch, word
+from demo.html import COLOUR_HEAD, hint, percent, scrolling_table, sort_head, swatch, word
 from demo.service import Run, Service
 from demo.service.clusters import Clusters, Ids, RegionVote, clusters_of
 from demo.settings import DENOISE
@@ -57,8 +57,9 @@ def region_table(found: Clusters, chosen: int | None = None) -> str:
     """Return an HTML table of regions, largest first: class, share, runner-up, size; the chosen region is marked."""
     if not found.votes:
         return ""
-    heads = "".join(sort_head(name, kind, falling=name == "Patches") for name, kind in _COLUMNS)
-    rows = sorted(found.votes, key=lambda vote: -vote.patches)
+    heads = [COLOUR_HEAD, *(sort_head(name, kind, falling=name == "Patches") for name, kind in _COLUMNS)]
+    votes = sorted(found.votes, key=lambda vote: -vote.patches)
+    rows = "".join(_row(found, vote, chosen) for vote in votes)
     notes = ""
     if not found.view.result.settings["vote"]:
         notes = hint("With this method regions do not vote: the table shows how they would vote.")
@@ -66,10 +67,7 @@ def region_table(found: Clusters, chosen: int | None = None) -> str:
         "Area: each pixel goes to the region whose mean affinity is the highest there, not to the region of its patch. "
         "So a region of few patches can cover much of the picture."
     )
-    return (
-        '<div class="legend regions"><table><thead><tr><th scope="col"><span class="unseen">Colour</span></th>'
-        f"{heads}</tr></thead><tbody>{''.join(_row(found, vote, chosen) for vote in rows)}</tbody></table></div>{notes}"
-    )
+    return scrolling_table(heads, rows, "regions") + notes
 
 
 def region_facts(found: Clusters, chosen: int, patch: tuple[int, int] | None = None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from demo.cancelling import takes_its_time
 from demo.drawing import boundaries, outlined
 from demo.errors import UserError
 from demo.handling import DownloadView, downloaded, followed, named, one_of, plainly, same, whole
-from demo.html import coloured_table, hint, percent, seconds, sort_head, strip, swatch, word, working
+from demo.html import COLOUR_HEAD, hint, percent, scrolling_table, seconds, sort_head, strip, swatch, word, working
 from demo.service import RefinedView, Refinement, Run, Service, Shown, bundle
 from demo.service.refine import MEGABYTES, expect_available, fetch, is_available, loss, mode_of
 from demo.settings import REFINERS
@@ -133,7 +133,7 @@ def class_table(better: RefinedView) -> str:
             f'{word(name)}</th><td data-value="{won}">{won:,}</td><td data-value="{lost}">{lost:,}</td>'
             f'<td data-value="{won - lost}">{won - lost:+,}</td></tr>'
         )
-    return _table(_COLUMNS, rows)
+    return scrolling_table([COLOUR_HEAD, *(sort_head(*column) for column in _COLUMNS)], rows)
 
 
 def component_table(better: RefinedView) -> str:
@@ -154,7 +154,7 @@ def component_table(better: RefinedView) -> str:
         for number, component in enumerate(components, start=1)
     )
     text = hint("Predicted IoU: how good SAM rates its mask. Agreement: overlap of mask and component. 1 is best.")
-    return _table(_PIECE_COLUMNS, rows, "components") + text
+    return scrolling_table([COLOUR_HEAD, *(sort_head(*column) for column in _PIECE_COLUMNS)], rows, "components") + text
 
 
 def component_choices(better: RefinedView) -> list[tuple[str, int]]:
@@ -171,10 +171,6 @@ def _moved(better: RefinedView, name: str) -> int:
 def _colours(better: RefinedView) -> dict[str, str]:
     table = core.viz.palette.label_colours(better.refined)
     return {name: core.viz.palette.to_hex(table[index]) for index, name in enumerate(better.refined.class_names)}
-
-
-def _table(columns: Iterable[tuple[str, str]], rows: str, kind: str = "") -> str:
-    return coloured_table("".join(sort_head(name, what, falling=False) for name, what in columns), rows, kind)
 
 
 NAMES = tuple(MEGABYTES)

@@ -29,7 +29,7 @@ from demo.handling import (
     same,
     side_of,
 )
-from demo.html import hint, isolated, percent, seconds, sort_head, strip, swatch, whole_percent, word
+from demo.html import hint, isolated, percent, scrolling_table, seconds, sort_head, strip, swatch, whole_percent, word
 from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_at, spots_of
 from demo.service.download import CHOICES, KINDS, USUAL, figure_file
 from demo.service.refine import erased, loss
@@ -72,7 +72,7 @@ MOST_ABSENT = 12
 
 def legend_table(view: SegmentView) -> str:
     """Return an HTML table: class, area, mean confidence; column heads sort it, class buttons isolate a class."""
-    heads = "".join(sort_head(name, kind, falling=name == "Area", about=about) for name, kind, about in _COLUMNS)
+    heads = (sort_head(name, kind, falling=name == "Area", about=about) for name, kind, about in _COLUMNS)
     rows = "".join(
         f'<tr data-label="{row.index}"><th scope="row" data-value="{html.escape(row.name, quote=True)}">'
         f'<button type="button" class="chip" aria-pressed="false" title="{html.escape(row.name, quote=True)}">'
@@ -85,7 +85,7 @@ def legend_table(view: SegmentView) -> str:
     lost = loss(view.result)
     absent = [name for name in view.result.class_names if name not in {*present, *erased(view.result)}]
     return (
-        f'<div class="legend"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+        scrolling_table(heads, rows)
         + (hint(lost) if lost else "")
         + (_not_found(absent) if absent else "")
         + "".join(hint(note) for note in view.result.notes[:NOTES_SHOWN])
