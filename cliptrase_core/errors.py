@@ -96,9 +96,15 @@ def some(names: Sequence[str], limit: int) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def counted(count: int, what: str) -> str:
-    """Return a number and its noun, such as "1 result" or "2 results"."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def counted(count: int, what: str, several: str = "") -> str:
+    """Return a number and its noun or verb, such as "1 result", "2 results" or "2 are".
+
+    Args:
+        count: the number.
+        what: word after the number 1.
+        several: word after other numbers, unless it is the first one with an s.
+    """
+    return f"{count} {what if count == 1 else several or what + 's'}"
 
 
 @contextmanager

@@ -73,7 +73,8 @@ def sentence(attention: PatchAttention | Matrix) -> str:
     whose = "an average patch's" if isinstance(attention, Matrix) else "this patch's" if attention.patch else "[CLS]'s"
     count = len(attention.global_patches)
     if count:
-        where = f"{count} global patch{'es' if count > 1 else ''} ({_part(count / _patches(attention))} of all)"
+        patches = core.errors.counted(count, "global patch", "global patches")
+        where = f"{patches} ({_part(count / _patches(attention))} of all)"
         first = (before.on_global, after.on_global)
     else:
         where, first = "its ten strongest patches (this layer has no global ones)", (before.strongest, after.strongest)

@@ -241,8 +241,7 @@ def _left_out(endpoint: Callable[..., Any], given: int) -> list[Any]:
     arguments = get_function_params(endpoint)
     needed = [name for name, has_default, *_ in arguments if not has_default]
     if given < len(needed):
-        got = f"{given} value{'' if given == 1 else 's'}"
-        expected = f"at least {', '.join(needed)}"
+        expected, got = f"at least {', '.join(needed)}", core.errors.counted(given, "value")
         raise gr.Error(f"data: expected {expected}, got {got}. Give the others.", print_exception=False)
     return [default for _, _, default, _ in arguments[given:]]
 

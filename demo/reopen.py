@@ -14,6 +14,7 @@ from gradio.utils import get_upload_folder
 
 from cliptrase_core.cancel import Cancelled
 from cliptrase_core.names import EDGES, NONE
+from demo import core
 from demo.changing import ChangeView, changed, made, places_of
 from demo.errors import UserError
 from demo.handling import (
@@ -82,7 +83,7 @@ def opened_status(saved: Saved, areas: dict[str, float], model: str) -> str:
     """
     parts = ["words", "settings", *(["refined boundaries"] if saved.refiner else [])]
     parts += ["masks taken by hand"] if saved.keep is not None else []
-    parts += [f"{len(saved.fixes)} fixes" if len(saved.fixes) > 1 else "1 fix"] if saved.fixes else []
+    parts += [core.errors.counted(len(saved.fixes), "fix", "fixes")] if saved.fixes else []
     what = f"{saved.picture} with its {', '.join(parts)}."
     names = {*saved.areas, *areas}
     off = max((abs(saved.areas.get(name, 0.0) - areas.get(name, 0.0)) for name in names), default=0.0)
@@ -104,7 +105,7 @@ def opened_batch(opened: Opened, model: str) -> str:
         model: key of the model that the page runs.
     """
     count, fixed = len(opened.results), opened.fixed
-    text = f"a batch of {count} picture{'s' if count != 1 else ''}, {fixed or 'none'} with changes by hand."
+    text = f"a batch of {core.errors.counted(count, 'picture')}, {fixed or 'none'} with changes by hand."
     notes = [*opened.remarks]
     if model != opened.model:
         notes.append(f"It was made by {opened.model}, this page runs {model}: results may differ.")

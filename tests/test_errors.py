@@ -1,4 +1,4 @@
-"""Messages of errors: a given value is shown in words that a reader who does not program understands."""
+"""Messages of errors: a given value is shown in words that a reader who does not program understands; counts."""
 
 import functools
 import itertools
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cliptrase_core.errors import InputError, expect_one_of
+from cliptrase_core.errors import InputError, counted, expect_one_of
 from cliptrase_core.options import SegmentOptions
 
 
@@ -52,3 +52,12 @@ def test_a_name_that_is_almost_known_is_asked_about():
             expect_one_of("kind", wrong, ("cat", "dog"))
     with pytest.raises(InputError, match=r"got 3. Pick one\."):
         expect_one_of("kind", 3, ("cat", "dog"))
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "text"),
+    [(0, ("fix", "fixes"), "0 fixes"), (1, ("fix", "fixes"), "1 fix"), (2, ("is", "are"), "2 are"),
+     (1, ("region",), "1 region"), (3, ("region",), "3 regions")],
+)  # fmt: skip
+def test_a_number_goes_with_its_word(count, words, text):
+    assert counted(count, *words) == text

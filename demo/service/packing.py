@@ -93,7 +93,7 @@ def _changes(what: Shown) -> str:
     """Return plain text: boundaries of a result that was changed by hand, and its number of fixes."""
     boundaries = f"refined by {what.refinement.refiner}" if what.refinement else "coarse boundaries"
     chosen = ", masks chosen by hand" if what.refinement and what.refinement.keep is not None else ""
-    fixes = f", {len(what.fixes)} fix{'es' if len(what.fixes) > 1 else ''}" if what.fixes else ""
+    fixes = f", {core.errors.counted(len(what.fixes), 'fix', 'fixes')}" if what.fixes else ""
     return f"{boundaries}{chosen}{fixes}"
 
 

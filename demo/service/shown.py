@@ -77,7 +77,7 @@ class Shown:
             base = f"Refined by {self.refinement.refiner}" + (f" from {other}" if other else "")
         else:
             base = "Coarse" + (f" by {other}" if other else "")
-        applied = f", {fixes} fix{'es' if fixes > 1 else ''}" if fixes else ""
+        applied = f", {core.errors.counted(fixes, 'fix', 'fixes')}" if fixes else ""
         return f"{base}{applied}{f', {aside} kept aside' if aside else ''}"
 
     @property
@@ -293,7 +293,8 @@ def _kept(count: int, why: str, of: str = "") -> str:
     """Return a sentence about fixes that are kept, but not applied; empty if there are none."""
     if not count:
         return ""
-    return f" {count} fix{'es' if count > 1 else ''}{of} {'are' if count > 1 else 'is'} kept but not applied: {why}."
+    fixes = core.errors.counted(count, "fix", "fixes")
+    return f" {fixes}{of} {'are' if count > 1 else 'is'} kept but not applied: {why}."
 
 
 def stepped(shown: Shown, request: Mapping[str, Any], refiner: str, mode: str, refinement: Refinement | None) -> Shown:

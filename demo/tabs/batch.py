@@ -122,38 +122,31 @@ def _by_hand(batch: Batch, item: Item) -> str:
     if what is None or not batch.is_changed(what):
         return ""
     count = len(what.fixes)
-    return f", {count} fix{'es' if count > 1 else ''}" if count else ", other boundaries"
+    return f", {core.errors.counted(count, 'fix', 'fixes')}" if count else ", other boundaries"
 
 
 def left_out(left: LeftOut) -> str:
     """Return plain text: files that the queue did not take, and a remedy; empty if it took all."""
+    counted = core.errors.counted
     parts = []
     if left.known:
-        parts.append(f"{left.known} of those chosen {'were' if left.known > 1 else 'was'} there already.")
+        parts.append(f"{counted(left.known, 'of those chosen was', 'of those chosen were')} there already.")
     if left.same:
         pairs = [f"{one} is the same picture as {other}" for one, other in left.same]
         parts.append(f"{core.errors.some(pairs, MOST_NAMED)}.")
     if left.others:
         names = f" ({core.errors.some(left.names, MOST_NAMED)})" if left.names else ""
-        parts.append(f"{left.others} {'are no pictures' if left.others > 1 else 'is no picture'}{names}.")
+        parts.append(f"{counted(left.others, 'is no picture', 'are no pictures')}{names}.")
     if left.large:
-        parts.append(f"{left.large} {_are(left.large)} larger than {MAX_UPLOAD_BYTES // 1_000_000} MB.")
+        parts.append(f"{counted(left.large, 'is', 'are')} larger than {MAX_UPLOAD_BYTES // 1_000_000} MB.")
     if left.later:
         parts.append(
-            f"{left.later} more {_were(left.later)} left out: one upload takes {MAX_UPLOAD_BODY // 1_000_000} MB. "
-            "Add them again."
+            f"{counted(left.later, 'more was', 'more were')} left out: one upload takes "
+            f"{MAX_UPLOAD_BODY // 1_000_000} MB. Add them again."
         )
     if left.full:
-        parts.append(f"{left.full} more {_were(left.full)} left out: a batch takes {MAX_FILES}. {WHEN_FULL}")
+        parts.append(f"{counted(left.full, 'more was', 'more were')} left out: a batch takes {MAX_FILES}. {WHEN_FULL}")
     return " ".join(parts)
-
-
-def _are(count: int) -> str:
-    return "are" if count > 1 else "is"
-
-
-def _were(count: int) -> str:
-    return "were" if count > 1 else "was"
 
 
 def read_left(text: Any) -> LeftOut:
@@ -179,7 +172,7 @@ def news(batch: Batch, *, running: bool = False, left: LeftOut | None = None, mi
         missing: lines about changes by hand that the downloaded results do not contain.
     """
     total, done, failed = len(batch.items), batch.count(DONE), batch.count(FAILED)
-    parts = [f"{done} of {total} are done"] if running or done else [f"{total} picture{'s' if total != 1 else ''}"]
+    parts = [f"{done} of {total} are done"] if running or done else [core.errors.counted(total, "picture")]
     if failed:
         parts.append(f"{failed} cannot be used")
     if batch.by_hand():
@@ -404,7 +397,7 @@ def _packed_view(batch: Batch) -> PackView:
 
 def _download(batch: Batch) -> Any:
     done = batch.count(DONE)
-    return gr.Button(f"Download {done} result{'s' if done != 1 else ''} (zip)", visible=done > 0, interactive=True)
+    return gr.Button(f"Download {core.errors.counted(done, 'result')} (zip)", visible=done > 0, interactive=True)
 
 
 def _go(batch: Batch, *, running: bool = False) -> Any:

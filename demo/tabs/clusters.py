@@ -129,8 +129,7 @@ def _advice(found: Clusters) -> str:
 
 
 def _regions(ids: Ids) -> str:
-    count = len(set(ids[ids >= 0].tolist()))
-    return f"{count} region{'' if count == 1 else 's'}"
+    return core.errors.counted(len(set(ids[ids >= 0].tolist())), "region")
 
 
 def _home(region: int) -> str:

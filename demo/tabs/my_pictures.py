@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from demo import core
 from demo.handling import plainly
 from demo.html import hint
 from demo.service import Service
@@ -34,13 +35,10 @@ def deleted(files: int, shared: int, made: int) -> str:
     """
     if not files + shared + made:
         return NOTHING
-    went = f"Deleted: {_several(files, 'file')}, and {_several(made, 'thing')} that this page had computed from them."
-    stayed = f"{_several(shared, 'file')} stayed: another tab has the same, such as an example."
+    deleted, computed = core.errors.counted(files, "file"), core.errors.counted(made, "thing")
+    went = f"Deleted: {deleted}, and {computed} that this page had computed from them."
+    stayed = f"{core.errors.counted(shared, 'file')} stayed: another tab has the same, such as an example."
     return " ".join([*([went] if files + made else []), *([stayed] if shared else [])])
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 class DeletedView(NamedTuple):
