@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from assets.training.crops import cell_shares, normalised
-from assets.training.photographs import FACE, HELD_OUT_DIGIT, PERSON, SIDE, Photographs
+from assets.training.photographs import FACE, HELD_OUT_DIGIT, PERSON, SELECTION, SIDE, Photographs
 from assets.training.tower import cls_of, last_tokens, rungs
 
 GRID = SIDE // 16
@@ -19,19 +19,18 @@ CELL = 8  # side of a cell with one class, in pixels
 class QuickLadder:
     """Scores of three variants on centre crops of held-out scenes, and top-1 on held-out classes of ImageNet.
 
-    The scenes with an even tens digit serve to choose between weights; figures are reported on the odd ones.
+    The scenes are those for choosing between weights; figures are reported on the others.
     """
 
-    def __init__(self, photographs: Photographs, scene_words: list[Tensor], odd: bool = False) -> None:
+    def __init__(self, photographs: Photographs, scene_words: list[Tensor]) -> None:
         """Cut the centre crops once.
 
         Args:
             photographs: photographs with their masks.
             scene_words: (synonyms, D) unit rows of the synonyms of each class; only the first synonym is used.
-            odd: use the scenes whose tens digit is odd, instead of even.
         """
         p, held = photographs, photographs.held_out()
-        scenes = [i for i in torch.nonzero(held)[:, 0].tolist() if p.is_scene(i, odd) and p.masked[i] >= 0]
+        scenes = [i for i in torch.nonzero(held)[:, 0].tolist() if p.is_scene(i, SELECTION) and p.masked[i] >= 0]
         self.pixels, truths = self._middles(p, scenes)
         self.truths = torch.stack(truths) if truths else torch.zeros(0)
         self.text = torch.stack([words[0] for words in scene_words[:FACE]]).to(p.pixels.device)

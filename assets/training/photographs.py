@@ -75,6 +75,8 @@ MOST_WORDS = 12  # maximum number of words of a photograph
 ENDINGS = (".jpg", ".jpeg", ".webp")
 HELD_OUT_DIGIT = 7  # ImageNet classes whose number ends in this digit are held out
 HELD_OUT_SET = "ade_val"  # first letters of sets with ADE20K's validation pictures, which `evaluate` uses
+SELECTION, REPORT = "selection", "report"
+"""Uses of held-out scenes: choosing between weights, and reported figures."""
 _APPLES = ("golden delicious", "granny smith", "pink lady", "red delicious", "royal gala")
 _PEARS = ("anjou", "conference", "kaiser")
 _JUICES = ("tropicana juice smooth", "tropicana mandarin morning")
@@ -235,9 +237,10 @@ class Photographs:
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
         return Photographs(**{**vars(self), **moved})
 
-    def is_scene(self, index: int, odd: bool) -> bool:
-        """Return whether it is a scene with an odd (for reports) or an even tens digit (for choosing weights)."""
-        return self.names[index].startswith("scenes/") and (number_of(self.names[index]) // 10 % 2 == 1) == odd
+    def is_scene(self, index: int, use: str) -> bool:
+        """Return whether it is a scene for `SELECTION`, with an even tens digit, or for `REPORT`, with an odd one."""
+        name = self.names[index]
+        return name.startswith("scenes/") and (REPORT if number_of(name) // 10 % 2 else SELECTION) == use
 
     def held_out(self) -> Tensor:
         """Return (P,) bool: scenes and grids whose `number_of` ends in 0, and every tenth `imagenet1000` class."""

@@ -19,7 +19,18 @@ import numpy as np
 import numpy.typing as npt
 
 import cliptrase_core as cc
-from assets.training.photographs import CLASSES, FACE, GRIDS, NUMBER, PERSON, SCENE_CLASSES, Photographs, read
+from assets.training.photographs import (
+    CLASSES,
+    FACE,
+    GRIDS,
+    NUMBER,
+    PERSON,
+    REPORT,
+    SCENE_CLASSES,
+    SELECTION,
+    Photographs,
+    read,
+)
 from cliptrase_core.evaluation.metrics import confusion_matrix, mean_iou, pixel_accuracy
 from cliptrase_core.io.masks import IGNORED
 
@@ -124,19 +135,19 @@ class Suggested:
         )
 
 
-def held_out(photographs: Photographs, odd: bool) -> Iterator[tuple[str, npt.NDArray[np.uint8], Labels]]:
+def held_out(photographs: Photographs, use: str) -> Iterator[tuple[str, npt.NDArray[np.uint8], Labels]]:
     """Yield ("scene" or "grid", pixels (h, w, 3), labels (h, w)) of the held-out photographs with labelled pixels.
 
     Args:
         photographs: all photographs.
-        odd: yield scenes with an odd tens digit, instead of even.
+        use: use of the scenes, `SELECTION` or `REPORT`.
     """
     p = photographs
     for index in np.flatnonzero(p.held_out().numpy() & (p.masked >= 0).numpy()).tolist():
         height, width = p.sizes[index].tolist()
         pixels = p.pixels[index, :, :height, :width].permute(1, 2, 0).numpy()
         labels = p.masks[p.masked[index], :height, :width].numpy()
-        if p.is_scene(index, odd):
+        if p.is_scene(index, use):
             yield "scene", pixels, labels
         if p.names[index] in GRIDS:
             yield "grid", pixels, labels
@@ -169,7 +180,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--even", action="store_true", help="scenes for choosing weights, instead of the others")
     arguments = parser.parse_args()
-    pictures = held_out(read(arguments.photos), odd=not arguments.even)
+    pictures = held_out(read(arguments.photos), SELECTION if arguments.even else REPORT)
     rows = measure(cc.Segmenter.from_pretrained("nano", device="cpu"), pictures)
     head = f"| | {' | '.join(STEPS)} |\n|{'---|' * (len(STEPS) + 1)}\n"
     sys.stdout.write(head + "".join(f"{row}\n" for row in rows))

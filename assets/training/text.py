@@ -92,12 +92,12 @@ def embed(model: Any, sentences: Sentences, index: Tensor, templates: tuple[str,
 def _new_rows(model: Any, ids: Tensor) -> Tensor:
     """Let only the rows of the token embedding that are zero learn; return (P,) bool: words that use them.
 
-    Raises:
-        SystemExit: no word uses them.
-
     Args:
         model: open_clip CLIP; such rows start from the mean of the others.
         ids: (P, T) tokens of the words, padded with 0.
+
+    Raises:
+        SystemExit: no word uses them.
     """
     rows = model.token_embedding.weight
     new = (rows == 0).all(1)

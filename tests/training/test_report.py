@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from assets.training import report
-from assets.training.photographs import FACE, NUMBER, PERSON, Photographs
+from assets.training.photographs import FACE, NUMBER, PERSON, REPORT, SELECTION, Photographs
 from cliptrase_core.io.masks import IGNORED
 
 
@@ -45,12 +45,12 @@ def photographs() -> Photographs:
     )
 
 
-@pytest.mark.parametrize("odd", [True, False])
-def test_scenes_for_choosing_weights_are_apart_from_those_of_the_report(photographs, monkeypatch, odd):
+@pytest.mark.parametrize("use", [REPORT, SELECTION])
+def test_scenes_for_choosing_weights_are_apart_from_those_of_the_report(photographs, monkeypatch, use):
     monkeypatch.setattr(report, "GRIDS", {"food/10": None, "food/11": None})
     monkeypatch.setattr("assets.training.photographs.GRIDS", {"food/10": None, "food/11": None})
-    photographs.pixels[0 if odd else 1] = 9
-    found = list(report.held_out(photographs, odd))
+    photographs.pixels[0 if use == REPORT else 1] = 9
+    found = list(report.held_out(photographs, use))
     assert [(kind, pixels.max()) for kind, pixels, _ in found] == [("scene", 9), ("grid", 0)]
     assert all(pixels.shape == (4, 3, 3) and labels.shape == (4, 3) for _, pixels, labels in found)
 

@@ -42,7 +42,9 @@ from assets.training.photographs import (
     CLASSES,
     FACE,
     PERSON,
+    REPORT,
     SCENE_CLASSES,
+    SELECTION,
     class_map,
     decode,
     imagenet_class,
@@ -312,11 +314,11 @@ def test_what_is_held_out_is_never_drawn(photographs):
     source = crops.CropSource(p)
     drawn = {*source.plain.tolist(), *source.said.tolist(), *source.scenes(40).index.tolist()}
     assert {p.names[i] for i in drawn} == set(p.names) - held
-    for odd, number in ((False, "20"), (True, "10")):
-        check = ladder.QuickLadder(p, [torch.eye(38)[i : i + 1] for i in range(38)], odd)
-        assert len(check.pixels) == 1
-        middle = p.pixels[p.names.index(f"scenes/{number}"), :, :224, 24:248] / 255
-        assert torch.equal(check.pixels[0], middle)
+    for use, number in ((SELECTION, "20"), (REPORT, "10")):
+        assert [name for i, name in enumerate(p.names) if name in held and p.is_scene(i, use)] == [f"scenes/{number}"]
+    check = ladder.QuickLadder(p, [torch.eye(38)[i : i + 1] for i in range(38)])
+    assert len(check.pixels) == 1
+    assert torch.equal(check.pixels[0], p.pixels[p.names.index("scenes/20"), :, :224, 24:248] / 255)
     assert check.classes.tolist() == [7]
 
 
