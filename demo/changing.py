@@ -17,10 +17,10 @@ from demo import core
 from demo.errors import UserError
 from demo.handling import followed, one_of, plainly, same, whole
 from demo.html import percent, strip
-from demo.service import Refinement, Run, SegmentView, Service, Shown
+from demo.service import DisplayState, Refinement, Run, SegmentView, Service
 from demo.service.history import history_text, read_history
 from demo.service.refine import MEGABYTES, loss
-from demo.service.shown import carried, shown_of, stepped
+from demo.service.shown import apply_change, shown_of, transfer_changes
 from demo.tabs.common import EACH, LAST, QUIET, Shared, outputs
 from demo.tabs.result import Result, ResultView, drawn, failed, legend_table, one_class, shares
 
@@ -43,7 +43,7 @@ class ChangeView(NamedTuple):
     due: Any
 
 
-def told(view: SegmentView, what: Shown, lost: str = "") -> str:
+def told(view: SegmentView, state: DisplayState, lost: str = "") -> str:
     """Return HTML: the state of the shown result in one line, and remarks.
 
     The remarks name classes that refinement took away (no longer after fixes, which may have done so), and give advice
@@ -51,14 +51,14 @@ def told(view: SegmentView, what: Shown, lost: str = "") -> str:
 
     Args:
         view: shown result.
-        what: its state.
+        state: displayed state of the result.
         lost: plain text about fixes that do not fit.
     """
-    notes = [note for note in ("" if what.fixes else loss(view.result), lost.strip(), one_class(view)) if note]
-    return strip("note" if notes else "calm", f"{what.how}:", " ".join([f"{shares(view)}.", *notes]))
+    notes = [note for note in ("" if state.fixes else loss(view.result), lost.strip(), one_class(view)) if note]
+    return strip("note" if notes else "calm", f"{state.how}:", " ".join([f"{shares(view)}.", *notes]))
 
 
-def _named(before: Shown, request: Mapping[str, Any]) -> str:
+def _named(before: DisplayState, request: Mapping[str, Any]) -> str:
     """Return plain text that names a step back, or the removal of all fixes; empty for other steps."""
     if request.get("undo") is True:
         return "Fix taken back" if before.fixes or not before.removed else "Removed fixes are back"
@@ -85,7 +85,7 @@ def became(before: SegmentView, after: SegmentView, step: str) -> str:
     return f"{part} of the picture became {new.pop()}." if len(new) == 1 else f"{part} of the picture changed."
 
 
-def state_of(shown: Shown) -> dict[str, Any]:
+def state_of(shown: DisplayState) -> dict[str, Any]:
     """Return the state of the shown result for the browser, without its labels."""
     return {
         "kind": "refined" if shown.refinement else "coarse",
@@ -99,31 +99,31 @@ def state_of(shown: Shown) -> dict[str, Any]:
     }
 
 
-def made(service: Service, what: Shown, path: str | None) -> Generator[ChangeView, None, SegmentView]:
+def made(service: Service, state: DisplayState, path: str | None) -> Generator[ChangeView, None, SegmentView]:
     """Compute the result to show and yield a view of each step; raises the errors of `Service.shown`."""
     view, _ = yield from followed(
-        lambda progress: service.shown(what, path, progress),
+        lambda progress: service.shown(state, path, progress),
         lambda _, message: same(ChangeView)._replace(status=strip("busy", "Working:", f"{message}.")),
     )
     return view
 
 
-def changed(view: SegmentView, what: Shown, status: str, *, seq: int = 0, message: str = "") -> ChangeView:
+def changed(view: SegmentView, state: DisplayState, status: str, *, seq: int = 0, message: str = "") -> ChangeView:
     """Return the view of a changed result.
 
     Args:
         view: result after the change.
-        what: state of the result: run, refinement and fixes.
+        state: state of the result: run, refinement and fixes.
         status: text of the status line, HTML.
         seq: number of the browser's request.
         message: message beside the result, plain text.
     """
     return ChangeView(
-        result={**drawn(view), **state_of(what), "of": what.run.token, "seq": seq, "said": message},
+        result={**drawn(view), **state_of(state), "of": state.run.token, "seq": seq, "said": message},
         legend=legend_table(view),
         point="",
         status=status,
-        shown=what,
+        shown=state,
         due=False,
     )
 
@@ -140,7 +140,7 @@ class ChangeHandlers:
         self,
         run: Run | None,
         path: str | None,
-        shown: Shown | None,
+        shown: DisplayState | None,
         refiner: Any,
         mode: Any,
         refinement: Refinement | None,
@@ -167,11 +167,11 @@ class ChangeHandlers:
         before = shown_of(run, shown)
         try:
             own = self._service.again(run, path)
-            before, _ = carried(shown, own)
+            before, _ = transfer_changes(shown, own)
             name, way = one_of("refiner", refiner, tuple(MEGABYTES)), one_of("mode", mode, MODES)
-            after = stepped(before, request, name, way, refinement)
+            after = apply_change(before, request, name, way, refinement)
             if len(after.removed) < len(before.removed):  # removed fixes return
-                after, _ = carried(after, own)
+                after, _ = transfer_changes(after, own)
             if "fix" in request:
                 after = self._aimed(after, self._service.shown(before, path)[0])
             view = yield from made(self._service, after, path)
@@ -188,7 +188,7 @@ class ChangeHandlers:
         yield changed(view, after, told(view, after), seq=seq, message=message)
 
     @staticmethod
-    def _aimed(after: Shown, view: SegmentView) -> Shown:
+    def _aimed(after: DisplayState, view: SegmentView) -> DisplayState:
         """Add the removed class to a last fix that removes one, so that on another result it removes no other class."""
         *others, one = after.fixes
         if one.class_name is not None:
@@ -198,23 +198,23 @@ class ChangeHandlers:
 
     @plainly
     def take(
-        self, run: Run | None, path: str | None, shown: Shown | None, refinement: Refinement | None
+        self, run: Run | None, path: str | None, shown: DisplayState | None, refinement: Refinement | None
     ) -> Iterator[ChangeView]:
         """Show the new refinement of the Refine tab, with the same fixes as before."""
         if run is None or refinement is None or refinement.run != run:
             yield same(ChangeView)
             return
-        what = dataclasses.replace(carried(shown, self._service.again(run, path))[0], refinement=refinement)
+        state = dataclasses.replace(transfer_changes(shown, self._service.again(run, path))[0], refinement=refinement)
         try:
-            view = yield from made(self._service, what, path)
+            view = yield from made(self._service, state, path)
         except (UserError, Cancelled) as error:
             yield same(ChangeView)._replace(status=failed(str(error)))
             return
-        yield changed(view, what, told(view, what))
+        yield changed(view, state, told(view, state))
 
     @plainly
     def restore(
-        self, run: Run | None, path: str | None, shown: Shown | None, due: bool, history: Any = ""
+        self, run: Run | None, path: str | None, shown: DisplayState | None, due: bool, history: Any = ""
     ) -> Iterator[ChangeView]:
         """Refine and fix a new result in the same way as the last result of the same picture.
 
@@ -228,18 +228,20 @@ class ChangeHandlers:
         if run is None or due is not True:
             yield same(ChangeView)
             return
-        what, lost = carried(read_history(history, run) if shown is None else shown, self._service.again(run, path))
-        if not (what.changed or what.undone or what.aside or what.removed or lost):
-            yield same(ChangeView)._replace(shown=what, due=False)
+        state, lost = transfer_changes(
+            read_history(history, run) if shown is None else shown, self._service.again(run, path)
+        )
+        if not (state.changed or state.undone or state.aside or state.removed or lost):
+            yield same(ChangeView)._replace(shown=state, due=False)
             return
         try:
-            view = yield from made(self._service, what, path)
+            view = yield from made(self._service, state, path)
         except (UserError, Cancelled) as error:
-            fixes = " and without your fixes, which are kept" if what.fixes else ""
+            fixes = " and without your fixes, which are kept" if state.fixes else ""
             text = f"The result is shown with coarse boundaries{fixes}. {error}"
-            yield same(ChangeView)._replace(status=failed(text), shown=what.coarse(), due=False)
+            yield same(ChangeView)._replace(status=failed(text), shown=state.coarse(), due=False)
             return
-        yield changed(view, what, told(view, what, lost))
+        yield changed(view, state, told(view, state, lost))
 
 
 def places_of(settings: Mapping[str, Any], result: Result, shared: Shared, **own: gr.State) -> dict[str, Any]:

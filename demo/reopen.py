@@ -31,7 +31,7 @@ from demo.handling import (
 )
 from demo.html import percent, strip
 from demo.model_facts import key_of
-from demo.service import Run, SegmentRequest, SegmentView, Service, Shown
+from demo.service import DisplayState, Run, SegmentRequest, SegmentView, Service
 from demo.service.adding import content_of
 from demo.service.opened import Opened, unpacked
 from demo.service.saved import Saved, SavedBatch, packed_name, read_archive
@@ -125,7 +125,7 @@ class ReopenHandlers:
 
     @plainly
     def open(
-        self, archive: str | None, current: str | None, model: str | None, last: Shown | None = None
+        self, archive: str | None, current: str | None, model: str | None, last: DisplayState | None = None
     ) -> dict[str, Any]:
         """Open an uploaded archive. Return new values by component name; errors appear in the status.
 
@@ -147,13 +147,13 @@ class ReopenHandlers:
             **values_of(saved.request, automatic=automatic),
             **self._results.view(view, path)._asdict(),
             "image": path,
-            "shown": Shown(view.run, others=others_of(last, view.run)),
+            "shown": DisplayState(view.run, others=others_of(last, view.run)),
             "due": False,
             "status": opened_status(saved, _areas(view), view.run.key.model) if not saved.changed else _busy(),
             "saved": saved if saved.changed else None,
         }
 
-    def _batch(self, archive: str, saved: SavedBatch, model: str | None, last: Shown | None) -> dict[str, Any]:
+    def _batch(self, archive: str, saved: SavedBatch, model: str | None, last: DisplayState | None) -> dict[str, Any]:
         """Unpack the pictures of a batch, for its queue. Return new values by component name."""
         running = key_of(self._service.models.segmenter(model))
         opened = unpacked(archive, saved, Path(get_upload_folder()))
@@ -183,20 +183,20 @@ class ReopenHandlers:
 
     @plainly
     def change(
-        self, run: Run | None, path: str | None, saved: Saved | Opened | None, last: Shown | None = None
+        self, run: Run | None, path: str | None, saved: Saved | Opened | None, last: DisplayState | None = None
     ) -> Iterator[ChangeView]:
         """Refine the boundaries of the new result and apply its fixes, if the archive contains any."""
         if run is None or not isinstance(saved, Saved):
             yield same(ChangeView)
             return
-        what = replace(saved.shown(run), others=others_of(last, run))
+        state = replace(saved.shown(run), others=others_of(last, run))
         try:
-            view = yield from made(self._service, what, path)
+            view = yield from made(self._service, state, path)
         except (UserError, Cancelled) as error:
             text = f"Words and settings are restored; the result has coarse boundaries and lacks your fixes. {error}"
             yield same(ChangeView)._replace(status=failed(text))
             return
-        yield changed(view, what, opened_status(saved, _areas(view), run.key.model))
+        yield changed(view, state, opened_status(saved, _areas(view), run.key.model))
 
 
 def draw() -> gr.UploadButton:

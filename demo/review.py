@@ -14,7 +14,7 @@ from demo.errors import UserError
 from demo.handling import plainly, same, whole
 from demo.html import strip
 from demo.reopen import values_of
-from demo.service import Run, SegmentView, Service, Shown
+from demo.service import DisplayState, Run, SegmentView, Service
 from demo.service.batch import DONE, Batch, Item, remembered, reviewed
 from demo.service.refine import loss
 from demo.tabs import batch as queue
@@ -55,7 +55,11 @@ class ReviewHandlers:
 
     @plainly
     def refine(
-        self, run: Run | None, path: str | None, wanted: tuple[Item, Shown] | None, shown: Shown | None = None
+        self,
+        run: Run | None,
+        path: str | None,
+        wanted: tuple[Item, DisplayState] | None,
+        shown: DisplayState | None = None,
     ) -> Iterator[ChangeView]:
         """Refine the boundaries of the result, if the batch was refined, and apply the picture's former fixes.
 
@@ -71,17 +75,17 @@ class ReviewHandlers:
         item, made_there = wanted
         plain = shown.coarse() if shown is not None and shown.run == run else shown
         try:
-            what, lost = reviewed(made_there, remembered(item, shown), self._service.again(run, path))
-            if not (what.changed or what.aside):
-                yield same(ChangeView)._replace(shown=what, due=False)
+            state, lost = reviewed(made_there, remembered(item, shown), self._service.again(run, path))
+            if not (state.changed or state.aside):
+                yield same(ChangeView)._replace(shown=state, due=False)
                 return
-            view = yield from made(self._service, what, path)
+            view = yield from made(self._service, state, path)
         except (UserError, Cancelled) as error:
             text = f"The result is coarse. {error}"
             yield same(ChangeView)._replace(status=failed(text), shown=plain, due=False)
             return
         yield changed(
-            view, what, opened_status(item.file, view, f"{what.how}:" if what.fixes or what.aside else "", lost)
+            view, state, opened_status(item.file, view, f"{state.how}:" if state.fixes or state.aside else "", lost)
         )
 
 

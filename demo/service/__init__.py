@@ -7,9 +7,10 @@ from demo.service.points import Point, point_at, scores_of, spots_of
 from demo.service.refine import RefinedView, Refinement
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.service import Service
-from demo.service.shown import Shown
+from demo.service.shown import DisplayState
 
 __all__ = [
+    "DisplayState",
     "Matrix",
     "PatchAttention",
     "PictureKey",
@@ -20,7 +21,6 @@ __all__ = [
     "SegmentRequest",
     "SegmentView",
     "Service",
-    "Shown",
     "bundle",
     "point_at",
     "scores_of",

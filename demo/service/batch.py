@@ -23,7 +23,7 @@ from demo.service.refine import Refinement, loss, mode_of
 from demo.service.saved import Saved, packed_name
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.service import Service
-from demo.service.shown import Shown, carried, not_applied, others_of
+from demo.service.shown import DisplayState, not_applied, others_of, transfer_changes
 from demo.settings import DELETE_CACHE
 
 PREFIX = "batch-"
@@ -57,9 +57,9 @@ class BatchRequest:
         """Return the refinement of one picture, or None if its boundaries stay coarse."""
         return None if self.refiner == NONE else Refinement(run, self.refiner, mode_of(self.refiner, self.mode))
 
-    def made(self, run: Run) -> Shown:
+    def made(self, run: Run) -> DisplayState:
         """Return the state that the batch makes of one picture, without changes by hand."""
-        return Shown(run, self.refinement(run))
+        return DisplayState(run, self.refinement(run))
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ class Item:
     state: str = WAITING
     message: str = ""
     overlay: str = ""
-    shown: Shown | None = None
-    hand: Shown | None = None
+    shown: DisplayState | None = None
+    hand: DisplayState | None = None
     saved: Saved | None = None
     note: str = ""
     formats: tuple[str, ...] = ()
 
     @property
-    def current(self) -> Shown | None:
+    def current(self) -> DisplayState | None:
         """State of the picture with the latest changes by hand, or None before it is done."""
         return self.hand or self.shown
 
@@ -122,9 +122,9 @@ class Batch:
         """Return the finished pictures with changes by hand: fixes, or other boundaries."""
         return [item for item in self.items if item.shown and item.current and self.is_changed(item.current)]
 
-    def is_changed(self, what: Shown) -> bool:
+    def is_changed(self, state: DisplayState) -> bool:
         """Return whether the state of a finished picture differs from the one that the batch made."""
-        return self.request is not None and applied(what) != self.request.made(what.run)
+        return self.request is not None and applied(state) != self.request.made(state.run)
 
     def with_item(self, index: int, item: Item) -> Batch:
         """Return a copy with one picture replaced."""
@@ -216,14 +216,16 @@ def lost_pictures(batch: Batch) -> list[str]:
 
 def _waiting(batch: Batch, item: Item) -> Item:
     """Return an item without its result, but with its changes by hand, which the next result takes over."""
-    what = item.current
-    by_hand = what is not None and (batch.is_changed(what) or bool(what.aside))
-    if what is not None and batch.request is not None and what.refinement == batch.request.refinement(what.run):
-        what = replace(what, refinement=None)  # of the former request, not chosen by hand
-    return replace(item, state=WAITING, message="", overlay="", note="", shown=None, hand=what if by_hand else None)
+    state = item.current
+    by_hand = state is not None and (batch.is_changed(state) or bool(state.aside))
+    if state is not None and batch.request is not None and state.refinement == batch.request.refinement(state.run):
+        state = replace(state, refinement=None)  # of the former request, not chosen by hand
+    return replace(item, state=WAITING, message="", overlay="", note="", shown=None, hand=state if by_hand else None)
 
 
-def segmented(service: Service, batch: Batch, index: int, step: Progress = quietly, last: Shown | None = None) -> Item:
+def segmented(
+    service: Service, batch: Batch, index: int, step: Progress = quietly, last: DisplayState | None = None
+) -> Item:
     """Segment one picture and write its files to the folder of the queue.
 
     Args:
@@ -249,30 +251,34 @@ def segmented(service: Service, batch: Batch, index: int, step: Progress = quiet
         return _failed(item, error)
 
 
-def _made(service: Service, batch: Batch, item: Item, made: Shown, former: Shown | None, step: Progress) -> Item:
+def _made(
+    service: Service, batch: Batch, item: Item, made: DisplayState, former: DisplayState | None, step: Progress
+) -> Item:
     """Write the files of a picture, with its former changes by hand if these fit. Return the item, done."""
     formats = batch.request.formats if batch.request else ()
     if former is None:
         return _written(service, item, made, batch.folder, formats, step)
-    what, lost = reviewed(made, former, service.again(made.run, item.path))
+    state, lost = reviewed(made, former, service.again(made.run, item.path))
     try:
-        done = _written(service, item, applied(what), batch.folder, formats, step)
-        done = replace(done, hand=what if batch.is_changed(what) or what.aside else None)
+        done = _written(service, item, applied(state), batch.folder, formats, step)
+        done = replace(done, hand=state if batch.is_changed(state) or state.aside else None)
     except UserError as error:
         done, lost = _written(service, item, made, batch.folder, formats, step), f"Without its fixes: {error}"
-        done = replace(done, hand=what)  # the download tries again
+        done = replace(done, hand=state)  # the download tries again
     return replace(done, message=f"{done.message}. {lost}") if lost else done
 
 
-def applied(what: Shown) -> Shown:
+def applied(state: DisplayState) -> DisplayState:
     """Return what the files of a state contain: no undone steps, no fixes set aside, no other pictures."""
-    return replace(what, undone=(), aside=(), removed=(), others=())
+    return replace(state, undone=(), aside=(), removed=(), others=())
 
 
-def _written(service: Service, item: Item, what: Shown, folder: str, formats: tuple[str, ...], step: Progress) -> Item:
+def _written(
+    service: Service, item: Item, state: DisplayState, folder: str, formats: tuple[str, ...], step: Progress
+) -> Item:
     """Write the files of one result, in place of former ones of the picture. Return the item, done."""
     try:
-        view, pixels = service.shown(what, item.path, lambda share, text: step(0.8 * share, text), full=True)
+        view, pixels = service.shown(state, item.path, lambda share, text: step(0.8 * share, text), full=True)
         with for_people():
             core.io.export.saving.save(
                 view.result,
@@ -280,7 +286,7 @@ def _written(service: Service, item: Item, what: Shown, folder: str, formats: tu
                 folder,
                 Path(item.file).stem,
                 formats=formats,
-                about={"picture": item.file, "automatic": what.run.request.automatic},
+                about={"picture": item.file, "automatic": state.run.request.automatic},
                 overlay_side=core.names.OVERLAY_SIDE,
                 source=item.path,
                 step=lambda share, text: step(0.8 + 0.2 * share, text),
@@ -288,7 +294,7 @@ def _written(service: Service, item: Item, what: Shown, folder: str, formats: tu
             message, overlay = face(view, pixels)
     finally:
         return_free()
-    return replace(item, state=DONE, message=message, overlay=overlay, shown=what, formats=formats)
+    return replace(item, state=DONE, message=message, overlay=overlay, shown=state, formats=formats)
 
 
 def face(view: SegmentView, pixels: Picture) -> tuple[str, str]:
@@ -305,7 +311,7 @@ def _failed(item: Item, error: UserError) -> Item:
     return replace(item, state=FAILED, message=message)
 
 
-def reviewed(made: Shown, last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
+def reviewed(made: DisplayState, last: DisplayState | None, view: SegmentView) -> tuple[DisplayState, str]:
     """Return the state of a finished picture of the queue on the page: made by the batch, then changed by hand.
 
     Args:
@@ -316,15 +322,15 @@ def reviewed(made: Shown, last: Shown | None, view: SegmentView) -> tuple[Shown,
     Returns:
         The state, and a plain text about changes that do not fit this result; empty if all do.
     """
-    what, lost = carried(last, view)
+    state, lost = transfer_changes(last, view)
     known = () if last is None else (last, *last.others)
     if not any(one.run == made.run and (one.refinement or one.coarse_by_hand) for one in known):
-        what = replace(what, refinement=made.refinement or what.refinement)
-    return what, lost
+        state = replace(state, refinement=made.refinement or state.refinement)
+    return state, lost
 
 
 def renewed(
-    service: Service, batch: Batch, index: int, last: Shown | None, step: Progress = quietly
+    service: Service, batch: Batch, index: int, last: DisplayState | None, step: Progress = quietly
 ) -> tuple[Item, str]:
     """Write the files of a finished picture anew if it was changed by hand since, if such changes were taken back, or
     if other files were chosen.
@@ -344,30 +350,30 @@ def renewed(
         return item, ""
     run = item.shown.run
     last = remembered(item, last) if item.hand else last
-    newer, what, missing = item, item.shown, ""  # the same result if nothing is known of this picture
+    newer, state, missing = item, item.shown, ""  # the same result if nothing is known of this picture
     try:
         if _knows(last, run):
             view = service.again(run, item.path)
             known, missing = reviewed(request.made(run), last, view)
             missing = missing or not_applied(known, view)
-            newer, what = replace(item, hand=known if known.aside else None), applied(known)
-        if what == item.shown and item.formats == request.formats:
+            newer, state = replace(item, hand=known if known.aside else None), applied(known)
+        if state == item.shown and item.formats == request.formats:
             return newer, missing
-        return _written(service, newer, what, batch.folder, request.formats, step), missing
+        return _written(service, newer, state, batch.folder, request.formats, step), missing
     except UserError as error:
         return item, str(error)
 
 
-def _knows(last: Shown | None, run: Run) -> bool:
+def _knows(last: DisplayState | None, run: Run) -> bool:
     """Return whether the page knows what was changed by hand on a run's picture."""
     known = () if last is None else (last, *last.others)
     return any(one.touched and one.run.key.picture == run.key.picture for one in known)
 
 
-def remembered(item: Item, last: Shown | None) -> Shown | None:
+def remembered(item: Item, last: DisplayState | None) -> DisplayState | None:
     """Return the page's last state, or that of the queue if the page does not know the picture (any more)."""
-    what = item.current
-    return last if what is None or _knows(last, what.run) else replace(what, others=others_of(last, what.run))
+    state = item.current
+    return last if state is None or _knows(last, state.run) else replace(state, others=others_of(last, state.run))
 
 
 def new_folder(home: Path) -> str:

@@ -25,7 +25,7 @@ from demo.service.pictures import expect_same
 from demo.service.saved import packed_name
 from demo.service.segmentation import Run, SegmentRequest
 from demo.service.service import Service
-from demo.service.shown import Shown
+from demo.service.shown import DisplayState
 
 if TYPE_CHECKING:
     from cliptrase_core import AttentionMaps
@@ -64,7 +64,7 @@ def choice_of(files: Collection[str]) -> str:
 
 
 def bundle(
-    service: Service, shown: Run | Shown, path: str | None, step: Progress = quietly, *, choice: str = USUAL
+    service: Service, shown: Run | DisplayState, path: str | None, step: Progress = quietly, *, choice: str = USUAL
 ) -> tuple[str, bytes]:
     """Pack the displayed result into an archive, in the picture's own size.
 
@@ -82,15 +82,15 @@ def bundle(
     Raises:
         UserError: the picture has been replaced or removed, or its full size needs more memory than is available.
     """
-    what = shown if isinstance(shown, Shown) else Shown(shown)
-    segmenter, _ = service.encoded(what.run, path)
-    expect_same(what.run.key, path)
+    state = shown if isinstance(shown, DisplayState) else DisplayState(shown)
+    segmenter, _ = service.encoded(state.run, path)
+    expect_same(state.run.key, path)
     if path is None:  # excluded by expect_same; for the type checker
         raise UserError("There is no picture.")
 
     step(0.0, "dividing it at full size")
-    view, pixels = service.shown(what, path, lambda share, text: step(0.5 * share, text), full=True)
-    stem = core.io.files.safe_stem(Path(path).stem) + what.suffix
+    view, pixels = service.shown(state, path, lambda share, text: step(0.5 * share, text), full=True)
+    stem = core.io.files.safe_stem(Path(path).stem) + state.suffix
     formats = formats_of(choice)
     with for_people(), TemporaryDirectory() as folder:
         core.io.export.saving.save(
@@ -99,12 +99,12 @@ def bundle(
             folder,
             stem,
             formats=formats,
-            about={"picture": Path(path).name, "automatic": what.run.request.automatic},
+            about={"picture": Path(path).name, "automatic": state.run.request.automatic},
             source=path,
             step=lambda share, text: step(0.5 + 0.5 * share, text),
         )
         core.io.export.dataset.gather(folder, formats, core.io.export.components.ComponentRule())
-        buffer, readme = io.BytesIO(), how_to(Path(path).name, what, segmenter.info, formats)
+        buffer, readme = io.BytesIO(), how_to(Path(path).name, state, segmenter.info, formats)
         along = goes_along(path, packed_name(path), folder)
         beside = {packed_name(path): Path(path)} if along else {}
         zip_folder(Path(folder), f"{BACK}\n\n{readme}" if along else readme, buffer, beside)
@@ -138,20 +138,20 @@ def zip_folder(folder: Path, readme: str, target: Path | IO[bytes], beside: Mapp
         archive.writestr(README, readme)
 
 
-def how_to(file: str, what: Shown, model: LoadedModel, formats: Sequence[str]) -> str:
+def how_to(file: str, state: DisplayState, model: LoadedModel, formats: Sequence[str]) -> str:
     """Return a text about the content of the archive and the command that gives the same result."""
     hints = ""
-    if what.refinement is not None and what.refinement.keep is not None:
+    if state.refinement is not None and state.refinement.keep is not None:
         hints += "\nThe masks were chosen by hand; the command chooses them by quality.\n"
-    if what.fixes:
-        several = len(what.fixes) > 1
+    if state.fixes:
+        several = len(state.fixes) > 1
         hints += (
-            f"\nThen {len(what.fixes)} {'fixes were' if several else 'fix was'} made by hand. "
+            f"\nThen {len(state.fixes)} {'fixes were' if several else 'fix was'} made by hand. "
             f"{'They are' if several else 'It is'} in settings.fixes of the JSON, and applied by\n"
             "cliptrase_core.refine.apply_fixes(result, picture, cliptrase_core.refine.read_fixes(settings['fixes'])).\n"
         )
-    refining = None if what.refinement is None else (what.refinement.refiner, what.refinement.mode)
-    command = command_line(file, what.run.request, model, refining, formats)
+    refining = None if state.refinement is None else (state.refinement.refiner, state.refinement.mode)
+    command = command_line(file, state.run.request, model, refining, formats)
     return f"{contents_of(formats)}\n\nThe same from the command line:\n\n{command}\n{hints}"
 
 
@@ -206,7 +206,7 @@ Patch = tuple[int, int]
 
 def figure_file(
     service: Service,
-    shown: Run | Shown,
+    shown: Run | DisplayState,
     path: str | None,
     kind: str,
     patch: Patch | None = None,
@@ -229,7 +229,7 @@ def figure_file(
     """
     if kind not in KINDS:
         raise UserError(f"figure: expected one of {', '.join(KINDS)}. Pick one.")
-    what, result = KINDS[kind][1], shown if isinstance(shown, Shown) else Shown(shown)
+    what, result = KINDS[kind][1], shown if isinstance(shown, DisplayState) else DisplayState(shown)
     stem = core.io.files.safe_stem(Path(path or "picture").stem) + (result.suffix if what in (STEPS, NUMBERS) else "")
     with for_people():
         maps = service.maps(result.run.key, path, layer, head=head)
@@ -257,7 +257,7 @@ def _name(stem: str, maps: AttentionMaps, what: str, ending: str, patch: Patch |
     return ".".join([*parts, what, ending])
 
 
-def _numbers(service: Service, shown: Shown, maps: AttentionMaps, path: str | None) -> bytes:
+def _numbers(service: Service, shown: DisplayState, maps: AttentionMaps, path: str | None) -> bytes:
     """Return a CSV with one line per patch: shares of attention before and after recovery, cluster and class."""
     result = service.shown(shown, path)[0].result
     sides = patch_numbers(maps)

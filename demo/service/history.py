@@ -10,13 +10,13 @@ from cliptrase_core.names import MODES
 from demo import core
 from demo.service.refine import MEGABYTES, Refinement, is_available
 from demo.service.segmentation import Run
-from demo.service.shown import Aside, Shown
+from demo.service.shown import DisplayState, PlacedFix
 
 MOST_CHARACTERS = 500_000
 """Maximum number of characters of such a text; the maximum number of points of a result takes less."""
 
 
-def history_text(shown: Shown) -> str:
+def history_text(shown: DisplayState) -> str:
     """Return picture, refinement and fixes of a displayed state; empty without both, or with too many fixes."""
     fixes = [[one.cropped, one.fix.as_dict()] for one in shown.every_fix()]
     refined = shown.refinement and [shown.refinement.refiner, shown.refinement.mode]
@@ -26,8 +26,8 @@ def history_text(shown: Shown) -> str:
     return text if len(text) <= MOST_CHARACTERS else ""
 
 
-def read_history(text: object, run: Run) -> Shown | None:
-    """Read the text from `history_text`. The fixes are set aside; `shown.carried` applies those that fit.
+def read_history(text: object, run: Run) -> DisplayState | None:
+    """Read the text from `history_text`. The fixes are set aside; `shown.transfer_changes` applies those that fit.
 
     Args:
         text: text from the browser, so any value.
@@ -50,7 +50,9 @@ def read_history(text: object, run: Run) -> Shown | None:
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, core.errors.CliptraseError):
         return None
     refinement = Refinement(run, refiner, mode, keep) if known else None
-    return Shown(run, refinement, aside=tuple(Aside(0, fix, crop) for fix, crop in zip(fixes, cropped, strict=True)))
+    return DisplayState(
+        run, refinement, aside=tuple(PlacedFix(0, fix, crop) for fix, crop in zip(fixes, cropped, strict=True))
+    )
 
 
 def _numbers(entry: object) -> tuple[int, ...] | None:

@@ -15,7 +15,7 @@ from demo.service.batch import DONE, FAILED, WAITING, Batch, BatchRequest
 from demo.service.download import MOST_PICTURE, command_line, contents_of, goes_along, zip_folder
 from demo.service.saved import packed_name
 from demo.service.service import Service
-from demo.service.shown import Shown
+from demo.service.shown import DisplayState
 
 if TYPE_CHECKING:
     from cliptrase_core.models.loading import LoadedModel
@@ -74,7 +74,7 @@ def how_to(
         missing: lines about changes by hand that the results do not contain.
     """
     finished = [(item.file, item.shown) for item in batch.items if item.shown]
-    by_hand = [f"{file}: {_changes(what)}" for file, what in finished if batch.is_changed(what)]
+    by_hand = [f"{file}: {_changes(state)}" for file, state in finished if batch.is_changed(state)]
     failed = [f"{item.file}: {item.message}" for item in batch.items if item.state == FAILED]
     waiting = [item.file for item in batch.items if item.state == WAITING]
     run = None if request.refiner == NONE else (request.refiner, request.mode)
@@ -89,11 +89,11 @@ def how_to(
     )
 
 
-def _changes(what: Shown) -> str:
+def _changes(state: DisplayState) -> str:
     """Return plain text: boundaries of a result that was changed by hand, and its number of fixes."""
-    boundaries = f"refined by {what.refinement.refiner}" if what.refinement else "coarse boundaries"
-    chosen = ", masks chosen by hand" if what.refinement and what.refinement.keep is not None else ""
-    fixes = f", {core.errors.counted(len(what.fixes), 'fix', 'fixes')}" if what.fixes else ""
+    boundaries = f"refined by {state.refinement.refiner}" if state.refinement else "coarse boundaries"
+    chosen = ", masks chosen by hand" if state.refinement and state.refinement.keep is not None else ""
+    fixes = f", {core.errors.counted(len(state.fixes), 'fix', 'fixes')}" if state.fixes else ""
     return f"{boundaries}{chosen}{fixes}"
 
 

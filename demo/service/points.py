@@ -12,7 +12,7 @@ from demo.drawing import spots_code
 from demo.errors import for_people
 from demo.service.segmentation import Run
 from demo.service.service import Service
-from demo.service.shown import Shown
+from demo.service.shown import DisplayState
 
 if TYPE_CHECKING:
     from cliptrase_core.inspection.scores import Candidate, PatchScores
@@ -67,7 +67,9 @@ def spots_of(service: Service, run: Run, path: str | None) -> dict[str, Any]:
     }
 
 
-def point_at(service: Service, run: Run, path: str | None, x: float, y: float, shown: Shown | None = None) -> Point:
+def point_at(
+    service: Service, run: Run, path: str | None, x: float, y: float, shown: DisplayState | None = None
+) -> Point:
     """Return the classes and the region at a point of the displayed picture.
 
     Args:

@@ -21,7 +21,7 @@ from demo.file_kinds import is_picture
 from demo.json_text import has_more_values
 from demo.service.refine import MEGABYTES, Refinement, mode_of
 from demo.service.segmentation import Run, SegmentRequest
-from demo.service.shown import Shown
+from demo.service.shown import DisplayState
 from demo.settings import MAX_FILES, MAX_UPLOAD_BYTES, SHORT_SIDES
 
 if TYPE_CHECKING:
@@ -89,12 +89,12 @@ class Saved:
         """True if boundaries were refined or something was fixed by hand."""
         return self.refiner is not None or bool(self.fixes)
 
-    def shown(self, run: Run) -> Shown:
+    def shown(self, run: Run) -> DisplayState:
         """Return the displayed state of a run: coarse or refined, with the fixes made by hand."""
         refinement = None if self.refiner is None else Refinement(run, self.refiner, self.mode, self.keep)
-        return Shown(run, refinement, self.fixes)
+        return DisplayState(run, refinement, self.fixes)
 
-    def former(self, made: Shown) -> Shown:
+    def former(self, made: DisplayState) -> DisplayState:
         """Return the displayed state of the archive, from which another result of the picture is made.
 
         Args:
@@ -103,10 +103,10 @@ class Saved:
         run = made.run
         if replace(self.request, model=run.request.model) != run.request:
             run = Run(replace(run.key, preset=self.request.preset), self.request)
-        what = self.shown(run)
+        state = self.shown(run)
         if self.own:
-            return replace(what, coarse_by_hand=self.refiner is None)
-        return replace(what, refinement=made.refinement)
+            return replace(state, coarse_by_hand=self.refiner is None)
+        return replace(state, refinement=made.refinement)
 
 
 @dataclass(frozen=True)

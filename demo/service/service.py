@@ -34,7 +34,7 @@ from demo.service.pictures import (
 )
 from demo.service.refine import RefinedView, Refinement, make_refined
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
-from demo.service.shown import Shown
+from demo.service.shown import DisplayState
 from demo.settings import (
     CACHED_CAPTURE_BYTES,
     CACHED_DEPTHS,
@@ -186,35 +186,35 @@ class Service:
             )
 
     def shown(
-        self, what: Shown, path: str | None, step: Progress = quietly, *, full: bool = False
+        self, state: DisplayState, path: str | None, step: Progress = quietly, *, full: bool = False
     ) -> tuple[SegmentView, drawing.Picture]:
         """Return the displayed result, and the picture in the frame of its labels; otherwise as `refine`."""
-        segmenter, entry = self.encoded(what.run, path)
-        if what.refinement is not None:
-            better = self.refine(what.refinement, path, step, full=full)
+        segmenter, entry = self.encoded(state.run, path)
+        if state.refinement is not None:
+            better = self.refine(state.refinement, path, step, full=full)
             view, pixels = better.after, better.pixels
         else:
-            view = self.again(what.run, path, full=full)
-            pixels = labelled_pixels(entry, what.run.key, path) if full else entry.pixels
-        if not what.fixes:
+            view = self.again(state.run, path, full=full)
+            pixels = labelled_pixels(entry, state.run.key, path) if full else entry.pixels
+        if not state.fixes:
             return view, pixels
 
         def make(coarse: Segmentation, fixes: tuple[Any, ...]) -> Segmentation:
             device = str(segmenter.device)
             # At full size, SAM gets the same picture as on the page, so that its masks are the same.
             return core.refine.apply_fixes(
-                coarse, pixels, fixes, device=device, seen=entry.pixels, picture_name=what.run.key.picture, step=step
+                coarse, pixels, fixes, device=device, seen=entry.pixels, picture_name=state.run.key.picture, step=step
             )
 
         def one_more() -> Packed[Segmentation]:
-            known = self._fixed.peek((what.run, what.refinement, what.fixes[:-1]))
-            fixed = make(view.result, what.fixes) if known is None else make(known.result(), what.fixes[-1:])
+            known = self._fixed.peek((state.run, state.refinement, state.fixes[:-1]))
+            fixed = make(view.result, state.fixes) if known is None else make(known.result(), state.fixes[-1:])
             return Packed.of(fixed, exact=entry.complete)
 
         with for_people():
             if full and not entry.complete:
-                return dataclasses.replace(view, result=make(view.result, what.fixes)), pixels
-            packed, cached = self._fixed.get((what.run, what.refinement, what.fixes), one_more)
+                return dataclasses.replace(view, result=make(view.result, state.fixes)), pixels
+            packed, cached = self._fixed.get((state.run, state.refinement, state.fixes), one_more)
             return dataclasses.replace(view, result=packed.result(), result_cached=cached), pixels
 
     def open(

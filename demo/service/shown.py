@@ -26,8 +26,8 @@ MOST_POINTS_IN_ALL = 160_000
 """Maximum number of points of the fixes of all former pictures that are stored for a visitor."""
 
 
-class Aside(NamedTuple):
-    """Fix that cannot be applied to a run, such as that of a class that it does not have.
+class PlacedFix(NamedTuple):
+    """Fix with its place, also one that cannot be applied to a run, such as that of a class that it does not have.
 
     Attributes:
         place: its place among the applied fixes.
@@ -41,7 +41,7 @@ class Aside(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Shown:
+class DisplayState:
     """Displayed state of a run: enough to find or repeat it, small enough to store for each visitor.
 
     Attributes:
@@ -59,9 +59,9 @@ class Shown:
     refinement: Refinement | None = None
     fixes: tuple[Fix, ...] = ()
     undone: tuple[Fix | None, ...] = ()
-    aside: tuple[Aside, ...] = ()
-    removed: tuple[tuple[Aside, ...], ...] = ()
-    others: tuple[Shown, ...] = ()
+    aside: tuple[PlacedFix, ...] = ()
+    removed: tuple[tuple[PlacedFix, ...], ...] = ()
+    others: tuple[DisplayState, ...] = ()
     coarse_by_hand: bool = field(default=False, compare=False)
 
     @property
@@ -90,20 +90,20 @@ class Shown:
         """Suffix of its file names."""
         return ("-refined" if self.refinement else "") + ("-fixed" if self.fixes else "")
 
-    def fixed(self, one: Fix) -> Shown:
+    def fixed(self, one: Fix) -> DisplayState:
         """Return a copy with one more fix and without undone fixes."""
         aside = tuple(kept._replace(place=min(kept.place, len(self.fixes))) for kept in self.aside)
         return replace(self, fixes=(*self.fixes, one), undone=(), aside=aside)
 
-    def undo(self) -> Shown:
-        """Return a copy before the last step. Removed fixes return as fixes set aside: `carried` applies them."""
+    def undo(self) -> DisplayState:
+        """Return a copy before the last step. Removed fixes return set aside: `transfer_changes` applies them."""
         if self.fixes or not self.removed:
             return replace(self, fixes=self.fixes[:-1], undone=(*self.undone, *self.fixes[-1:]))
         *others, last = self.removed
         back = tuple(one._replace(place=0) for one in (*last, *self.aside))
         return replace(self, undone=(*self.undone, None), aside=back, removed=tuple(others))
 
-    def redo(self) -> Shown:
+    def redo(self) -> DisplayState:
         """Return a copy after the latest undone step."""
         if not self.undone:
             return self
@@ -112,7 +112,7 @@ class Shown:
             return replace(self.clear(), undone=tuple(others))
         return replace(self, fixes=(*self.fixes, one), undone=tuple(others))
 
-    def clear(self) -> Shown:
+    def clear(self) -> DisplayState:
         """Return a copy without fixes and without undone steps; one step back returns all, those set aside too."""
         everything = tuple(self.every_fix())
         if not everything:
@@ -121,19 +121,19 @@ class Shown:
         removed = removed[_first_kept(removed, MOST_POINTS) :]
         return replace(self, fixes=(), undone=(), aside=(), removed=removed)
 
-    def coarse(self) -> Shown:
+    def coarse(self) -> DisplayState:
         """Return the run's own result; every fix is set aside."""
         aside = tuple(one._replace(place=0) for one in self.every_fix())
         return replace(self, refinement=None, fixes=(), aside=aside)
 
-    def every_fix(self) -> Iterator[Aside]:
+    def every_fix(self) -> Iterator[PlacedFix]:
         """Yield the applied fixes and those set aside, in the order in which they were made."""
         for place in range(len(self.fixes) + 1):
             yield from (kept for kept in self.aside if min(kept.place, len(self.fixes)) == place)
-            yield from (Aside(place, one, _cropped(self.run)) for one in self.fixes[place : place + 1])
+            yield from (PlacedFix(place, one, _cropped(self.run)) for one in self.fixes[place : place + 1])
 
 
-def _first_kept(lists: Sequence[Collection[Aside]], most: int) -> int:
+def _first_kept(lists: Sequence[Collection[PlacedFix]], most: int) -> int:
     """Return where the last lists of fixes begin that have at most so many points together; the last one is kept."""
     points, first = 0, len(lists)
     while first and (points := points + sum(len(one.fix.points) for one in lists[first - 1])) <= most:
@@ -141,10 +141,10 @@ def _first_kept(lists: Sequence[Collection[Aside]], most: int) -> int:
     return min(first, len(lists) - 1)
 
 
-def _of_picture(last: Shown, run: Run) -> Shown:
+def _of_picture(last: DisplayState, run: Run) -> DisplayState:
     """Return the last displayed state of the picture of a run; that of the previous picture joins the others."""
     picture = run.key.picture
-    found = next((one for one in last.others if one.run.key.picture == picture), Shown(run))
+    found = next((one for one in last.others if one.run.key.picture == picture), DisplayState(run))
     others = [one for one in last.others if one.run.key.picture != picture]
     if last.touched:
         others.append(replace(last, undone=(), removed=(), others=()))
@@ -153,26 +153,26 @@ def _of_picture(last: Shown, run: Run) -> Shown:
     return replace(found, others=tuple(others[_first_kept(fixes, MOST_POINTS_IN_ALL) :]))
 
 
-def others_of(last: Shown | None, run: Run) -> tuple[Shown, ...]:
+def others_of(last: DisplayState | None, run: Run) -> tuple[DisplayState, ...]:
     """Return the states of the visitor's pictures other than that of a run."""
     if last is None:
         return ()
     return last.others if last.run.key.picture == run.key.picture else _of_picture(last, run).others
 
 
-def without(last: Shown | None, pictures: Collection[str]) -> Shown | None:
+def without(last: DisplayState | None, pictures: Collection[str]) -> DisplayState | None:
     """Return a displayed state that does not know former pictures, given by the digests of their files."""
     if last is None:
         return None
     return replace(last, others=tuple(one for one in last.others if one.run.key.picture not in pictures))
 
 
-def shown_of(run: Run, shown: Shown | None) -> Shown:
+def shown_of(run: Run, shown: DisplayState | None) -> DisplayState:
     """Return the displayed state of a run: `shown` if it is of this run, else the run's own result."""
-    return shown if shown is not None and shown.run == run else Shown(run)
+    return shown if shown is not None and shown.run == run else DisplayState(run)
 
 
-def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
+def transfer_changes(last: DisplayState | None, view: SegmentView) -> tuple[DisplayState, str]:
     """Transfer refinement and fixes to another result of their picture, as far as they still apply.
 
     Args:
@@ -185,7 +185,7 @@ def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
     """
     run = view.run
     if last is None:
-        return Shown(run), ""
+        return DisplayState(run), ""
     if last.run.key.picture != run.key.picture:
         last = _of_picture(last, run)
     if last.run == run and not last.aside:
@@ -200,7 +200,7 @@ def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
         return has_class(one) and (one.sam is None or is_available(one.sam))
 
     fixes: list[Fix] = []
-    aside: list[Aside] = []
+    aside: list[PlacedFix] = []
     for kept in last.every_fix():
         if kept.cropped == cropped and fits(kept.fix):
             fixes.append(_renamed(kept.fix, classes))
@@ -209,8 +209,8 @@ def carried(last: Shown | None, view: SegmentView) -> tuple[Shown, str]:
     moved = _cropped(last.run) != cropped
     message += _not_applied([one for one in last.fixes if moved or not fits(one)], moved, has_class)
     undone = tuple(one and _renamed(one, classes) for one in last.undone if not moved and (one is None or fits(one)))
-    what = replace(last, run=run, refinement=refinement, fixes=tuple(fixes), undone=undone, aside=tuple(aside))
-    return what, message.strip()
+    state = replace(last, run=run, refinement=refinement, fixes=tuple(fixes), undone=undone, aside=tuple(aside))
+    return state, message.strip()
 
 
 def _refinement(last: Refinement | None, run: Run) -> tuple[Refinement | None, str]:
@@ -258,11 +258,11 @@ def _renamed(one: Fix, classes: Mapping[str, str]) -> Fix:
     return replace(one, class_name=given, from_class=taken)
 
 
-def not_applied(what: Shown, view: SegmentView) -> str:
+def not_applied(state: DisplayState, view: SegmentView) -> str:
     """Return plain text about the fixes that a state sets aside, and why; empty if there are none."""
-    classes, cropped = _classes(view, what.run.request.words), _cropped(view.run)
-    moved = any(one.cropped != cropped for one in what.aside)
-    return _not_applied([one.fix for one in what.aside], moved, lambda one: _has_class(one, classes)).strip()
+    classes, cropped = _classes(view, state.run.request.words), _cropped(view.run)
+    moved = any(one.cropped != cropped for one in state.aside)
+    return _not_applied([one.fix for one in state.aside], moved, lambda one: _has_class(one, classes)).strip()
 
 
 def _has_class(one: Fix, classes: Mapping[str, str]) -> bool:
@@ -297,7 +297,9 @@ def _kept(count: int, why: str, of: str = "") -> str:
     return f" {fixes}{of} {'are' if count > 1 else 'is'} kept but not applied: {why}."
 
 
-def stepped(shown: Shown, request: Mapping[str, Any], refiner: str, mode: str, refinement: Refinement | None) -> Shown:
+def apply_change(
+    shown: DisplayState, request: Mapping[str, Any], refiner: str, mode: str, refinement: Refinement | None
+) -> DisplayState:
     """Return the next displayed state.
 
     Args:

@@ -18,7 +18,7 @@ from demo import core
 from demo.errors import UserError
 from demo.handling import followed, one_of, plainly, read_request, same, whole
 from demo.html import hint, percent, strip, working
-from demo.service import Run, Service, Shown
+from demo.service import DisplayState, Run, Service
 from demo.service.adding import LeftOut, sorted_out
 from demo.service.batch import (
     DONE,
@@ -38,9 +38,9 @@ from demo.service.batch import (
     with_thumbnail,
 )
 from demo.service.download import CHOICES
-from demo.service.noted import noted
 from demo.service.opened import Opened, with_opened
 from demo.service.packing import packed
+from demo.service.queue_row import update_queue_row
 from demo.service.refine import MEGABYTES, expect_available
 from demo.settings import MAX_FILES, MAX_UPLOAD_BODY, MAX_UPLOAD_BYTES, REFINERS, TIME_LIMIT_S
 from demo.tabs.common import LAST, PRIVATE, UNSEEN, Shared, fetch_file, hidden_text, outputs, wire_end
@@ -118,10 +118,10 @@ def queue_list(batch: Batch | None, busy: int | None = None, share: float = 0.0,
 
 def _by_hand(batch: Batch, item: Item) -> str:
     """Return plain text about changes by hand of a finished picture; empty without any."""
-    what = item.current
-    if what is None or not batch.is_changed(what):
+    state = item.current
+    if state is None or not batch.is_changed(state):
         return ""
-    count = len(what.fixes)
+    count = len(state.fixes)
     return f", {core.errors.counted(count, 'fix', 'fixes')}" if count else ", other boundaries"
 
 
@@ -278,7 +278,14 @@ class BatchHandlers:
 
     @plainly
     def run_opened(
-        self, batch: Batch | None, last: Shown | None, opened: Any, refiner: Any, mode: Any, choice: Any, *fields: Any
+        self,
+        batch: Batch | None,
+        last: DisplayState | None,
+        opened: Any,
+        refiner: Any,
+        mode: Any,
+        choice: Any,
+        *fields: Any,
     ) -> Iterator[RunView]:
         """Segment the pictures of an opened archive of a batch; as `run`."""
         if not isinstance(opened, Opened) or batch is None or not batch.count(WAITING):
@@ -288,7 +295,7 @@ class BatchHandlers:
 
     @plainly
     def run(
-        self, batch: Batch | None, last: Shown | None, refiner: Any, mode: Any, choice: Any, *fields: Any
+        self, batch: Batch | None, last: DisplayState | None, refiner: Any, mode: Any, choice: Any, *fields: Any
     ) -> Iterator[RunView]:
         """Handle the buttons Segment all and Go on: yield the progress; each finished picture is stored immediately.
 
@@ -322,12 +329,12 @@ class BatchHandlers:
         yield _run_view(batch)
 
     @plainly
-    def note(self, batch: Batch | None, run: Run | None, path: str | None, last: Shown | None) -> NoteView:
+    def note(self, batch: Batch | None, run: Run | None, path: str | None, last: DisplayState | None) -> NoteView:
         """Handle a change of the result above: the row of its picture tells fixes, and a note tells other words."""
         nothing = same(NoteView)._replace(in_batch="")
         if batch is None or run is None:
             return nothing
-        newer, remark = noted(self._service, batch, run, path, last)
+        newer, remark = update_queue_row(self._service, batch, run, path, last)
         text = strip("note", "Not in the batch:", remark) if remark else ""
         if newer == batch:
             return nothing._replace(in_batch=text)
@@ -347,7 +354,7 @@ class BatchHandlers:
         return QueueView(None, None, [EMPTY], "", gr.Button(GO), gr.Button(visible=False), None)
 
     @plainly
-    def download(self, batch: Batch | None, last: Shown | None = None, choice: Any = None) -> Iterator[PackView]:
+    def download(self, batch: Batch | None, last: DisplayState | None = None, choice: Any = None) -> Iterator[PackView]:
         """Handle the button Download: make one archive of the finished pictures, with their changes by hand.
 
         Args:

@@ -33,7 +33,7 @@ from demo.drawing import marked
 from demo.errors import UserError
 from demo.handling import plainly, same, text
 from demo.html import hint, strip
-from demo.service import Run, SegmentView, Service, Shown
+from demo.service import DisplayState, Run, SegmentView, Service
 from demo.service.compare import (
     OTHER_WORDS,
     Comparison,
@@ -185,7 +185,7 @@ class CompareHandlers:
         after: Any,
         mask: str | None,
         from_one: Any = False,
-        last: Shown | None = None,
+        last: DisplayState | None = None,
     ) -> PairView:
         """Handle a new choice of two results, or an added, removed or differently read ground truth.
 
@@ -248,7 +248,7 @@ class CompareHandlers:
         chosen: list[Variant],
         mask: str | None,
         from_one: bool,
-        last: Shown | None,
+        last: DisplayState | None,
     ) -> PairView:
         """Return the pair with its scores and errors against the ground truth, if there is one."""
         own = self._service.again(comparison.run, path)

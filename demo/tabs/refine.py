@@ -17,7 +17,7 @@ from demo.drawing import boundaries, outlined
 from demo.errors import UserError
 from demo.handling import DownloadView, downloaded, followed, named, one_of, plainly, same, whole
 from demo.html import COLOUR_HEAD, hint, percent, scrolling_table, seconds, sort_head, strip, swatch, word, working
-from demo.service import RefinedView, Refinement, Run, Service, Shown, bundle
+from demo.service import DisplayState, RefinedView, Refinement, Run, Service, bundle
 from demo.service.refine import MEGABYTES, expect_available, fetch, is_available, loss, mode_of
 from demo.settings import REFINERS
 from demo.tabs.common import (
@@ -317,13 +317,15 @@ class RefineHandlers:
         return (*gone, *NOTHING)
 
     @plainly
-    def download(self, refinement: Refinement | None, path: str | None, last: Shown | None) -> Iterator[DownloadView]:
+    def download(
+        self, refinement: Refinement | None, path: str | None, last: DisplayState | None
+    ) -> Iterator[DownloadView]:
         """Handle Download: yield the progress, then the refined result as one archive, with the fixes made on it."""
         if refinement is None:
             raise UserError("There is no refined result yet. Press Refine first.")
         # Above, coarse boundaries may be shown, whose fixes are not this result's.
-        what = last if last and last.refinement == refinement else Shown(refinement.run, refinement)
-        yield from downloaded(lambda progress: bundle(self._service, what, path, progress), DOWNLOAD)
+        state = last if last and last.refinement == refinement else DisplayState(refinement.run, refinement)
+        yield from downloaded(lambda progress: bundle(self._service, state, path, progress), DOWNLOAD)
 
 
 def _choices(better: RefinedView) -> Any:

@@ -30,7 +30,7 @@ from demo.handling import (
     side_of,
 )
 from demo.html import hint, isolated, percent, scrolling_table, seconds, sort_head, strip, swatch, whole_percent, word
-from demo.service import Point, Run, SegmentView, Service, Shown, bundle, point_at, spots_of
+from demo.service import DisplayState, Point, Run, SegmentView, Service, bundle, point_at, spots_of
 from demo.service.download import CHOICES, KINDS, USUAL, figure_file
 from demo.service.refine import erased, loss
 from demo.service.shown import shown_of
@@ -310,17 +310,17 @@ class SegmentHandlers:
 
     @plainly
     def download(
-        self, run: Run | None, path: str | None, choice: Any = USUAL, shown: Shown | None = None
+        self, run: Run | None, path: str | None, choice: Any = USUAL, shown: DisplayState | None = None
     ) -> Iterator[DownloadView]:
         """Handle Download: yield the progress, then the shown result as one archive."""
         if run is None:
             raise UserError("There is no result yet. Press Segment first.")
-        name, what = one_of("format", choice, tuple(CHOICES)), shown_of(run, shown)
-        yield from downloaded(lambda progress: bundle(self._service, what, path, progress, choice=name), DOWNLOAD)
+        name, state = one_of("format", choice, tuple(CHOICES)), shown_of(run, shown)
+        yield from downloaded(lambda progress: bundle(self._service, state, path, progress, choice=name), DOWNLOAD)
 
     @plainly
     def figure(
-        self, run: Run | None, path: str | None, kind: Any, place: Any, shown: Shown | None = None
+        self, run: Run | None, path: str | None, kind: Any, place: Any, shown: DisplayState | None = None
     ) -> Iterator[DownloadView]:
         """Handle Save: make the chosen figure or table for the patch, layer and head that the lens shows.
 
@@ -335,12 +335,12 @@ class SegmentHandlers:
             raise UserError("There is no result yet. Press Segment first.")
         found = place_of(place)
         patch, layer, head = ((found[0], found[1]), found[2], found[3] or None) if found else (None,) * 3
-        chosen, what = one_of("figure", kind, tuple(KINDS)), shown_of(run, shown)
-        yield from downloaded(lambda _: figure_file(self._service, what, path, chosen, patch, layer, head), SAVE)
+        chosen, state = one_of("figure", kind, tuple(KINDS)), shown_of(run, shown)
+        yield from downloaded(lambda _: figure_file(self._service, state, path, chosen, patch, layer, head), SAVE)
 
     @plainly
     def point(
-        self, run: Run | None, token: str, path: str | None, event: gr.SelectData, shown: Shown | None = None
+        self, run: Run | None, token: str, path: str | None, event: gr.SelectData, shown: DisplayState | None = None
     ) -> Any:
         """Handle a click on a point of the result; a click on an older result is ignored."""
         if run is None or token != run.token:
@@ -350,7 +350,7 @@ class SegmentHandlers:
 
     @plainly
     def patch(
-        self, run: Run | None, token: str, path: str | None, event: gr.SelectData, shown: Shown | None = None
+        self, run: Run | None, token: str, path: str | None, event: gr.SelectData, shown: DisplayState | None = None
     ) -> Any:
         """Handle the choice of a patch (row, column) in the lens, like a click on its centre."""
         if run is None or token != run.token:

@@ -25,7 +25,7 @@ from demo.changing import ChangeView
 from demo.errors import NO_ROOM, NOT_WRITTEN, UserError
 from demo.handling import same
 from demo.review import ReviewHandlers
-from demo.service import Refinement, SegmentRequest, Shown
+from demo.service import DisplayState, Refinement, SegmentRequest
 from demo.service.batch import (
     DONE,
     FAILED,
@@ -38,7 +38,7 @@ from demo.service.batch import (
     segmented,
 )
 from demo.service.packing import packed
-from demo.service.shown import stepped
+from demo.service.shown import apply_change
 from demo.settings import EXAMPLES, MAX_FILES
 from demo.tabs.batch import BatchHandlers, NoteView, queue_list
 from demo.tabs.result import SegmentHandlers
@@ -182,7 +182,7 @@ def test_a_finished_picture_is_shown_as_the_batch_made_it(service, handlers, hom
     assert ("horses.jpg" in shown["status"]) == (refiner == "none")
     last = list(reviewing.refine(shown["run"], shown["image"], shown["wanted"]))[-1]
     if refiner == "none":
-        assert last == same(ChangeView)._replace(shown=Shown(shown["run"]), due=False)
+        assert last == same(ChangeView)._replace(shown=DisplayState(shown["run"]), due=False)
     else:
         assert last.shown.refinement == batch.request.refinement(shown["run"])
         assert "horses.jpg" in last.status
@@ -280,13 +280,13 @@ def test_a_row_tells_a_fix_when_it_is_made_and_when_it_is_taken_back(handlers, r
 def test_other_words_for_a_picture_of_the_batch_are_told(service, handlers, reviewing, home, five, asked, other):
     batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch))[-1].batch
     made = batch.items[0].shown.run
-    last = Shown(service.segment(five[0], asked or replace(made.request, image_prior=True)).run)
+    last = DisplayState(service.segment(five[0], asked or replace(made.request, image_prior=True)).run)
     view = handlers.note(batch, last.run, five[0], last)
     assert f"cows.jpg has other {other} here; its row and the archive keep those of the batch." in view.in_batch
     assert rows(view).count(f"Shown above with other {other}; the archive has those of the batch.") == 1
     elsewhere = show(reviewing, batch, 1)
     assert handlers.note(view.batch, elsewhere.run, five[1], elsewhere) == same(NoteView)._replace(in_batch="")
-    back = handlers.note(view.batch, made, five[0], Shown(made))
+    back = handlers.note(view.batch, made, five[0], DisplayState(made))
     assert (back.in_batch, back.batch) == ("", batch)
     assert not any(item.note for item in list(run(handlers, view.batch, words="cow"))[-1].batch.items)
 
@@ -299,7 +299,7 @@ def test_a_result_outside_the_batch_changes_nothing_in_it(service, handlers, hom
 
 
 def test_fixes_beyond_what_a_queue_stores_stay_those_of_the_page(handlers, reviewing, home, five, monkeypatch):
-    monkeypatch.setattr("demo.service.noted.MOST_POINTS_IN_ALL", 0)
+    monkeypatch.setattr("demo.service.queue_row.MOST_POINTS_IN_ALL", 0)
     batch = list(run(handlers, list(handlers.add(None, five[:1]))[-1].batch))[-1].batch
     fixed = show(reviewing, batch, 0).fixed(HORSE)
     assert handlers.note(batch, fixed.run, five[0], fixed) == same(NoteView)._replace(in_batch="")
@@ -409,7 +409,7 @@ def test_new_boundaries_reach_pictures_with_fixes_too(handlers, reviewing, home,
 
 def test_fixes_of_the_page_are_in_the_first_result_of_the_queue(handlers, service, home, five):
     view = list(handlers.add(None, five[:2]))[-1]
-    fixed = Shown(service.segment(five[0], SegmentRequest(WORDS)).run).fixed(HORSE)
+    fixed = DisplayState(service.segment(five[0], SegmentRequest(WORDS)).run).fixed(HORSE)
     done = list(handlers.run(view.batch, fixed, "none", "prompts", "masks", WORDS, *FIELDS.values()))[-1]
     assert rows(done).count("<i>done, 1 fix</i>") == 1
     assert "2 of 2 are done, 1 with your changes." in done.news
@@ -418,7 +418,7 @@ def test_fixes_of_the_page_are_in_the_first_result_of_the_queue(handlers, servic
 
 def test_a_row_counts_fixes_made_with_other_words(handlers, reviewing, service, home, five):
     batch = list(run(handlers, list(handlers.add(None, five[:1]))[-1].batch))[-1].batch
-    other = Shown(service.segment(five[0], SegmentRequest("horse; sky")).run).fixed(HORSE).fixed(HORSE)
+    other = DisplayState(service.segment(five[0], SegmentRequest("horse; sky")).run).fixed(HORSE).fixed(HORSE)
     view = handlers.note(batch, other.run, five[0], other)
     assert rows(view).count("<i>done, 2 fixes</i>") == 1
     assert "cows.jpg has other words here" in view.in_batch
@@ -441,7 +441,7 @@ def test_go_waits_for_the_end_of_a_run(handlers, home, five, monkeypatch):
 
 def test_coarse_boundaries_chosen_by_hand_stay_coarse(handlers, reviewing, home, five):
     batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch, "edges"))[-1].batch
-    coarse = stepped(show(reviewing, batch, 0), {"refined": False}, "edges", "prompts", None)
+    coarse = apply_change(show(reviewing, batch, 0), {"refined": False}, "edges", "prompts", None)
     for last in (coarse, show(reviewing, batch, 1, coarse)):
         *_, view = handlers.download(batch, last)
         archive = zipfile.ZipFile(view.file)
@@ -454,7 +454,7 @@ def test_coarse_boundaries_chosen_by_hand_stay_coarse(handlers, reviewing, home,
 def test_changes_that_do_not_fit_are_said_at_the_download(service, handlers, reviewing, home, five):
     batch = list(run(handlers, list(handlers.add(None, five[:2]))[-1].batch))[-1].batch
     other = service.segment(five[0], SegmentRequest("cow; sky"))
-    *_, view = handlers.download(batch, Shown(other.run, fixes=(replace(HORSE, class_name="sky"),)))
+    *_, view = handlers.download(batch, DisplayState(other.run, fixes=(replace(HORSE, class_name="sky"),)))
     assert "Not in the download: cows.jpg: 1 fix of" in view.news
     assert "cows.jpg: 1 fix of 'sky' is kept but not applied" in zipfile.ZipFile(view.file).read("HOW-TO.txt").decode()
     fixed = replace(batch.items[0].shown, fixes=(HORSE,))

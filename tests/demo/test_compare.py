@@ -17,7 +17,7 @@ from demo.compare_html import scores
 from demo.drawing import MARKED, marked
 from demo.errors import UserError
 from demo.html import percent
-from demo.service import Refinement, SegmentRequest, Shown
+from demo.service import DisplayState, Refinement, SegmentRequest
 from demo.service.compare import (
     OTHER_WORDS,
     OWN,
@@ -330,8 +330,10 @@ def test_a_ground_truth_scores_the_refined_and_fixed_result_too(handlers, horses
         ).scores
 
     plain = scored(None)
-    assert scored(Shown(horses.run)) == plain, "the same as the coarse row"
-    fixed = Shown(horses.run, Refinement(horses.run, "edges", "prompts"), (Fix(((0.5, 0.5),), "sky", radius=0.1),))
+    assert scored(DisplayState(horses.run)) == plain, "the same as the coarse row"
+    fixed = DisplayState(
+        horses.run, Refinement(horses.run, "edges", "prompts"), (Fix(((0.5, 0.5),), "sky", radius=0.1),)
+    )
     assert scored(fixed).count("<tr>") == plain.count("<tr>") + 1
     assert "Shown above: Refined by edges, 1 fix</th>" in scored(fixed)
     other = dataclasses.replace(horses.run, request=SegmentRequest("a; b"))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from cliptrase_core import cli
 from demo.errors import UserError
-from demo.service import Refinement, SegmentRequest, Shown, bundle
+from demo.service import DisplayState, Refinement, SegmentRequest, bundle
 from demo.service.saved import Saved, packed_name, read_archive
 
 
@@ -79,7 +79,7 @@ def test_a_picture_that_is_called_like_a_result_does_not_go_along_and_the_archiv
 ):
     path = shutil.copy(photo, tmp_path / name)
     (tmp_path / "other").mkdir()
-    what = Shown(service.segment(path, SegmentRequest("cat; dog")).run)
+    what = DisplayState(service.segment(path, SegmentRequest("cat; dog")).run)
     for refinement in (None, Refinement(what.run, "edges", "prompts")):
         _, content = bundle(service, replace(what, refinement=refinement), path)
         names = [entry.casefold() for entry in zipfile.ZipFile(io.BytesIO(content)).namelist()]

@@ -17,10 +17,10 @@ from pycocotools import mask as coco_mask
 
 from cliptrase_core.refine import Fix
 from demo.changing import ChangeHandlers, ChangeView
-from demo.service import Refinement, SegmentRequest, Shown, bundle, point_at
+from demo.service import DisplayState, Refinement, SegmentRequest, bundle, point_at
 from demo.service.download import CHOICES, formats_of
 from demo.service.history import history_text, read_history
-from demo.service.shown import Aside, carried
+from demo.service.shown import PlacedFix, transfer_changes
 from demo.settings import EXAMPLES
 
 COWS = str(EXAMPLES / "cows.jpg")
@@ -112,7 +112,7 @@ def test_fixes_removed_in_another_result_return_as_far_as_they_fit(handlers, cow
 
 def test_removed_fixes_are_stored_within_a_limit(cows):
     many = Fix(((0.5, 0.5),) * 4000, "grass", radius=0.1)
-    shown = Shown(cows.run)
+    shown = DisplayState(cows.run)
     for _ in range(30):
         shown = replace(shown, fixes=(many,)).clear()
     assert len(shown.removed) == 10
@@ -158,7 +158,7 @@ def test_what_belongs_to_another_result_is_ignored(handlers, cows):
     event = SimpleNamespace(_data={"of": "another", "seq": 1, "fix": CLICK})
     assert all(map(skipped, next(handlers.change(cows.run, COWS, None, *REFINING, event))))
     elsewhere = replace(cows.run, key=replace(cows.run.key, picture="another"))
-    stale = Shown(elsewhere, fixes=(Fix(((0.5, 0.5),), "grass", radius=0.1),))
+    stale = DisplayState(elsewhere, fixes=(Fix(((0.5, 0.5),), "grass", radius=0.1),))
     assert change(handlers, cows, stale, fix=STROKE)[-1].result["fixes"] == 1
 
 
@@ -193,7 +193,7 @@ def test_a_refiner_that_is_not_here_is_explained(handlers, cows, refiner):
 
 def test_a_spot_of_what_was_fixed_is_what_is_shown(service, cows):
     rows, columns = cows.shown.shape[:2]
-    shown = Shown(cows.run, fixes=(Fix(((0.2, 0.9),), "trees", radius=0.05),))
+    shown = DisplayState(cows.run, fixes=(Fix(((0.2, 0.9),), "trees", radius=0.05),))
     place = (0.2 * columns, 0.9 * rows)
     assert point_at(service, cows.run, COWS, *place).shown == "grass"
     assert point_at(service, cows.run, COWS, *place, shown).shown == "trees"
@@ -330,11 +330,11 @@ def test_fixes_return_with_their_part_of_the_picture_and_not_before(handlers, co
 
 def test_fixes_return_to_the_same_result_after_a_failure_and_with_their_weights(cows, restored, monkeypatch):
     fixes = (Fix(((0.5, 0.5),), "cow", sam="sam-nano"), Fix(((0.5, 0.1),), "trees", radius=0.03))
-    _, view = restored(Shown(cows.run, fixes=fixes).coarse())
+    _, view = restored(DisplayState(cows.run, fixes=fixes).coarse())
     assert (view.shown.fixes, view.shown.aside) == (fixes, ())
     with monkeypatch.context() as patch:
         patch.setattr("demo.service.shown.is_available", lambda name: False)
-        _, view = restored(Shown(cows.run, fixes=fixes), image_prior=True)
+        _, view = restored(DisplayState(cows.run, fixes=fixes), image_prior=True)
         assert view.shown.fixes == fixes[1:]
     _, view = restored(view.shown, image_prior=True)
     assert (view.shown.fixes, view.shown.aside) == (fixes, ())
@@ -373,35 +373,37 @@ def test_another_method_is_named_with_fixes_too(handlers, service):
 
 
 def test_the_switch_stays_and_masks_chosen_by_hand_are_said_to_go(cows, restored):
-    _, view = restored(Shown(cows.run, Refinement(cows.run, "sam-nano", "regions", keep=(0,))), "cow; grass; sky")
+    _, view = restored(
+        DisplayState(cows.run, Refinement(cows.run, "sam-nano", "regions", keep=(0,))), "cow; grass; sky"
+    )
     assert view.result["kind"] == "refined"
     assert (view.shown.refinement.refiner, view.shown.refinement.keep) == ("sam-nano", None)
     assert "Your choice of masks was dropped" in view.status
-    same = Shown(cows.run, Refinement(cows.run, "sam-nano", "regions", keep=(0,)))
+    same = DisplayState(cows.run, Refinement(cows.run, "sam-nano", "regions", keep=(0,)))
     assert restored(same)[1].shown == same
 
 
 def test_weights_that_are_gone_are_said(cows, restored):
     fixes = (Fix(((0.5, 0.5),), "cow", sam="vit_b"), Fix(((0.5, 0.1),), "trees", radius=0.03))
-    _, view = restored(Shown(cows.run, Refinement(cows.run, "vit_b", "prompts"), fixes), image_prior=True)
+    _, view = restored(DisplayState(cows.run, Refinement(cows.run, "vit_b", "prompts"), fixes), image_prior=True)
     assert (view.shown.refinement, view.shown.fixes) == (None, fixes[1:])
     assert "The weights of vit_b are no longer here" in view.status
     assert "1 fix is kept but not applied: SAM's weights are no longer here." in html.unescape(view.status)
-    same = list(restored(Shown(cows.run, None, fixes)))[-1]
+    same = list(restored(DisplayState(cows.run, None, fixes)))[-1]
     assert "Not possible" in same.status
-    assert same.shown == Shown(cows.run, aside=tuple(Aside(0, one, cropped=False) for one in fixes))
+    assert same.shown == DisplayState(cows.run, aside=tuple(PlacedFix(0, one, cropped=False) for one in fixes))
     assert "without your fixes, which are kept" in same.status
 
 
 def test_another_picture_another_part_of_it_and_a_failure_show_no_fix(service, handlers, cows, restored):
     shown = change(handlers, cows, fix=STROKE)[-1].shown
     run, view = restored(shown, preset="paper-224")
-    assert view.shown == Shown(run, aside=(Aside(0, shown.fixes[0], cropped=False),))
+    assert view.shown == DisplayState(run, aside=(PlacedFix(0, shown.fixes[0], cropped=False),))
     assert "1 fix is kept but not applied: another part of the picture is labelled." in view.status
     other = service.segment(str(EXAMPLES / "kitten.jpg"), SegmentRequest(WORDS)).run
     view = list(handlers.restore(other, str(EXAMPLES / "kitten.jpg"), shown, True))[-1]
     assert skipped(view.result)
-    assert view.shown == Shown(other, others=(shown,))
+    assert view.shown == DisplayState(other, others=(shown,))
     for run, due in ((cows.run, False), (None, True)):
         assert all(map(skipped, next(handlers.restore(run, COWS, shown, due))))
 
@@ -422,10 +424,10 @@ def test_fixes_return_with_their_picture_and_the_other_picture_s_are_kept(servic
 
 
 def test_few_pictures_are_kept_and_none_without_fixes(cows):
-    shown = Shown(cows.run, fixes=(Fix(((0.5, 0.5),), "grass", radius=0.1),))
+    shown = DisplayState(cows.run, fixes=(Fix(((0.5, 0.5),), "grass", radius=0.1),))
     for number in range(120):
         run = replace(cows.run, key=replace(cows.run.key, picture=f"picture {number}"))
-        shown, _ = carried(shown, replace(cows, run=run))
+        shown, _ = transfer_changes(shown, replace(cows, run=run))
         if number % 2:
             shown = replace(shown, fixes=(Fix(((0.5, 0.5),), "grass", radius=0.1),))
     names = [int(one.run.key.picture.split()[1]) for one in shown.others]
@@ -449,13 +451,13 @@ def test_a_page_that_is_loaded_again_restores_fixes_with_their_boundaries(handle
     cleared = change(handlers, cows, last.shown, clear=True)[-1]
     kept = json.loads(cleared.result["history"])
     assert (kept["fixes"], kept["refined"]) == ([], ["sam-nano+edges", "prompts"])
-    shown = Shown(cows.run)
+    shown = DisplayState(cows.run)
     skip = list(handlers.restore(cows.run, COWS, shown, True, last.result["history"]))[-1]
     assert skip.shown == shown, "a page with a result has its own fixes"
 
 
 def test_masks_chosen_by_hand_are_not_those_of_other_words(cows, service):
-    kept = history_text(Shown(cows.run, Refinement(cows.run, "sam-nano", "prompts", (0,))))
+    kept = history_text(DisplayState(cows.run, Refinement(cows.run, "sam-nano", "prompts", (0,))))
     assert read_history(kept, cows.run).refinement.keep == (0,)
     other = service.segment(COWS, SegmentRequest("trees; sky")).run
     assert read_history(kept, other).refinement == Refinement(other, "sam-nano", "prompts")
@@ -486,7 +488,7 @@ def test_stored_text_of_another_picture_or_changed_by_hand_restores_no_fix(handl
     text = json.dumps(edit(kept))
     for bad in (text, text[:-1], edit(kept), "[" * 100_000, "x" * 600_000):
         view = list(handlers.restore(cows.run, COWS, None, True, bad))[-1]
-        assert view.shown == Shown(cows.run)
+        assert view.shown == DisplayState(cows.run)
     kept["refined"] = ["laser", "prompts"]
     view = list(handlers.restore(cows.run, COWS, None, True, json.dumps(kept)))[-1]
     assert (view.shown.refinement, len(view.shown.fixes)) == (None, 1)
@@ -497,17 +499,17 @@ def test_a_page_that_is_loaded_again_is_refined_without_fixes_too_with_the_masks
     refinement = Refinement(cows.run, "sam-nano", "prompts", keep)
     last = list(handlers.take(cows.run, COWS, None, refinement))[-1]
     again = list(handlers.restore(cows.run, COWS, None, True, last.result["history"]))[-1]
-    assert again.shown == Shown(cows.run, refinement)
+    assert again.shown == DisplayState(cows.run, refinement)
     assert "Refined by sam-nano:" in again.status
     coarse = change(handlers, cows, last.shown, refined=False)[-1]
     assert coarse.result["history"] == ""
 
 
 def test_stored_components_that_a_result_does_not_have_leave_it_coarse_and_this_is_said(handlers, cows):
-    kept = json.loads(history_text(Shown(cows.run, Refinement(cows.run, "sam-nano", "prompts"))))
+    kept = json.loads(history_text(DisplayState(cows.run, Refinement(cows.run, "sam-nano", "prompts"))))
     for bad in ([999], [-1]):
         view = list(handlers.restore(cows.run, COWS, None, True, json.dumps({**kept, "keep": bad})))[-1]
-        assert view.shown == Shown(cows.run)
+        assert view.shown == DisplayState(cows.run)
         assert "Not possible" in view.status
     del kept["keep"]
     view = list(handlers.restore(cows.run, COWS, None, True, json.dumps(kept)))[-1]
@@ -516,7 +518,7 @@ def test_stored_components_that_a_result_does_not_have_leave_it_coarse_and_this_
 
 def test_as_many_points_as_a_result_may_have_are_stored(cows):
     points = tuple((round(0.12345 + i / 1e5, 5), 0.98765) for i in range(2000))
-    shown = Shown(cows.run, fixes=(Fix(points, "grass", radius=0.123),) * 10)
+    shown = DisplayState(cows.run, fixes=(Fix(points, "grass", radius=0.123),) * 10)
     assert read_history(history_text(shown), cows.run).aside[9].fix.points == points
     huge = tuple((x + 1e-12, y - 1e-12) for x, y in points)
     assert history_text(replace(shown, fixes=(Fix(huge, "grass", radius=0.123),) * 10)) == ""
@@ -528,7 +530,7 @@ def test_as_many_points_as_a_result_may_have_are_stored(cows):
 def test_the_archive_holds_what_is_shown_in_coco_too(service, cows):
     fixes = (Fix(((0.5, 0.5),), sam="sam-nano"), Fix(((0.1, 0.9), (0.3, 0.9)), "trees", radius=0.03))
     undone = Fix(((0.7, 0.9),), "trees", radius=0.03)
-    shown = Shown(cows.run, Refinement(cows.run, "edges", "prompts"), fixes).fixed(undone).undo()
+    shown = DisplayState(cows.run, Refinement(cows.run, "edges", "prompts"), fixes).fixed(undone).undo()
     name, content = bundle(service, shown, COWS, choice="coco")
     assert name == "cows-refined-fixed.zip"
     archive = zipfile.ZipFile(io.BytesIO(content))
@@ -548,7 +550,7 @@ def test_the_archive_holds_what_is_shown_in_coco_too(service, cows):
 
 
 def test_one_fix_is_told_as_one(service, cows):
-    _, content = bundle(service, Shown(cows.run, fixes=(Fix(((0.1, 0.9),), "trees", radius=0.03),)), COWS)
+    _, content = bundle(service, DisplayState(cows.run, fixes=(Fix(((0.1, 0.9),), "trees", radius=0.03),)), COWS)
     how_to = zipfile.ZipFile(io.BytesIO(content)).read("HOW-TO.txt").decode()
     assert "Then 1 fix was made by hand. It is in settings.fixes" in how_to
 

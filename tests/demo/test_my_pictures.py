@@ -11,7 +11,7 @@ from PIL import Image
 from cliptrase_core.cache import LRUCache
 from cliptrase_core.refine import Fix
 from cliptrase_core.refine.sam import Sam
-from demo.service import Refinement, Run, SegmentRequest, Shown
+from demo.service import DisplayState, Refinement, Run, SegmentRequest
 from demo.settings import EXAMPLES
 from demo.tabs.my_pictures import NOTHING, deleted
 from tests.visitor import API, Visitor
@@ -155,7 +155,7 @@ def test_what_was_computed_is_forgotten_by_picture(service, tmp_path):
         service.matrix(run.key, path)
         service.depth(run.key, path)
         service.refine(Refinement(run, "sam-nano", "prompts"), path)
-        service.shown(Shown(run, fixes=(Fix(((0.5, 0.5),), "road", radius=0.1),)), path)
+        service.shown(DisplayState(run, fixes=(Fix(((0.5, 0.5),), "road", radius=0.1),)), path)
     stores = [store for store in vars(service).values() if isinstance(store, LRUCache)]
     stores.append(service._pictures._cached)
     assert all(len(store) >= 2 for store in stores)
@@ -177,7 +177,7 @@ def test_sam_forgets_my_picture_and_no_other(service, tmp_path, monkeypatch):
         """Return how many pictures SAM embeds for two requests."""
         before, run = len(embedded), service.segment(path, SegmentRequest("dog; road")).run
         service.refine(Refinement(run, "sam-nano+edges", "prompts", keep=(0,)), path)
-        service.shown(Shown(run, fixes=(Fix(((x, 0.5),), "road", sam="sam-nano"),)), path)
+        service.shown(DisplayState(run, fixes=(Fix(((x, 0.5),), "road", sam="sam-nano"),)), path)
         return len(embedded) - before
 
     assert [use(path, 0.2) for path in (mine, other)] == [1, 1]

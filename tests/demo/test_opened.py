@@ -17,7 +17,7 @@ from cliptrase_core.refine import Fix
 from demo.errors import UserError
 from demo.reopen import ReopenHandlers
 from demo.review import ReviewHandlers
-from demo.service import Refinement, SegmentRequest, Shown
+from demo.service import DisplayState, Refinement, SegmentRequest
 from demo.service import saved as saving
 from demo.service.batch import DONE, FAILED, WAITING
 from demo.service.download import CHOICES, choice_of, formats_of
@@ -137,7 +137,7 @@ def test_fixes_of_an_opened_batch_are_shown_above_and_outlive_other_words(servic
         opened = reviewing.open(batch, Click(number))
         return list(reviewing.refine(opened["run"], opened["image"], opened["wanted"], last))[-1].shown
 
-    untouched = Shown(service.segment(batch.items[0].path, SegmentRequest("cow; sky")).run)
+    untouched = DisplayState(service.segment(batch.items[0].path, SegmentRequest("cow; sky")).run)
     for last in (None, untouched, show(batch, 2)):  # the page may show that very picture already
         assert show(batch, 0, last).fixes == (HORSE,)
         *_, view = handlers.download(batch, last)
@@ -157,8 +157,8 @@ def test_fixes_of_an_opened_batch_are_shown_above_and_outlive_other_words(servic
 def test_what_the_page_knew_of_these_pictures_gives_way_to_the_archive(service, opener, archives):
     run = service.segment(str(EXAMPLES / "cows.jpg"), SegmentRequest(WORDS)).run
     other = service.segment(str(EXAMPLES / "room.jpg"), SegmentRequest(WORDS)).run
-    known = tuple(Shown(one, fixes=(HORSE,)) for one in (run, other))
-    values = opener.open(archives(), None, None, Shown(other, others=known))
+    known = tuple(DisplayState(one, fixes=(HORSE,)) for one in (run, other))
+    values = opener.open(archives(), None, None, DisplayState(other, others=known))
     assert [one.run for one in values["shown"].others] == [other]
 
 

@@ -31,7 +31,7 @@ from demo import settings
 from demo.api import Endpoints
 from demo.drawing import LONGEST_SHOWN
 from demo.errors import UserError
-from demo.service import Refinement, SegmentRequest, Service, Shown, bundle, pictures, point_at
+from demo.service import DisplayState, Refinement, SegmentRequest, Service, bundle, pictures, point_at
 from demo.service.compare import difference, in_full
 from demo.service.ground_truth import read_ground_truth
 from demo.service.pictures import Packed
@@ -370,7 +370,7 @@ def test_too_little_memory_for_full_size_is_said_before_anything_is_made(service
     monkeypatch.setattr(pictures.core.io.memory, "available", lambda: 200_000_000)
     ways = {
         "zip": lambda: bundle(service, run, photo),
-        "refined zip": lambda: bundle(service, Shown(run, Refinement(run, "edges", "prompts")), photo),
+        "refined zip": lambda: bundle(service, DisplayState(run, Refinement(run, "edges", "prompts")), photo),
         "call": lambda: Endpoints(service).segment(photo, "cat; wall"),
         "compare": lambda: Endpoints(service).compare(photo, "cat; wall", methods="clip"),
     }

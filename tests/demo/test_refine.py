@@ -29,7 +29,7 @@ from cliptrase_core.refine.sam import Sam
 from cliptrase_core.refine.sam_checkpoints import PUBLISHED
 from demo.changing import ChangeHandlers
 from demo.drawing import AFTER, BEFORE, SAME, boundaries
-from demo.service import Refinement, SegmentRequest, Service, Shown, bundle
+from demo.service import DisplayState, Refinement, SegmentRequest, Service, bundle
 from demo.service import refine as refining
 from demo.service.batch import Batch, BatchRequest, Item, prepared, segmented
 from demo.settings import EXAMPLES, REFINERS, Settings
@@ -375,7 +375,7 @@ def test_the_archive_holds_the_refinement_and_its_command_gives_the_same(
     run = service.segment(str(photo), SegmentRequest(WORDS, preset=preset)).run
     asked = Refinement(run, refiner, mode)
     result = service.refine(asked, str(photo)).refined
-    _, content = bundle(service, Shown(run, asked), str(photo))
+    _, content = bundle(service, DisplayState(run, asked), str(photo))
     archive = zipfile.ZipFile(io.BytesIO(content))
     record = json.loads(archive.read("dog-refined.json"))
     assert record["refinement"]["refiner"] == record["settings"]["refiner"] == refiner
@@ -388,7 +388,9 @@ def test_the_archive_holds_the_refinement_and_its_command_gives_the_same(
 
 
 def test_the_archive_says_that_components_were_chosen_by_hand(service, horses):
-    _, content = bundle(service, Shown(horses.run, Refinement(horses.run, "sam-nano", "prompts", keep=(0,))), HORSES)
+    _, content = bundle(
+        service, DisplayState(horses.run, Refinement(horses.run, "sam-nano", "prompts", keep=(0,))), HORSES
+    )
     archive = zipfile.ZipFile(io.BytesIO(content))
     assert "chosen by hand" in archive.read("HOW-TO.txt").decode()
     record = json.loads(archive.read("horses-refined.json"))
@@ -399,7 +401,11 @@ def test_the_archive_says_that_components_were_chosen_by_hand(service, horses):
 def test_the_download_of_the_tab_has_the_fixes_made_on_the_refined_result_only(handlers, horses):
     asked = Refinement(horses.run, "edges", "prompts")
     fixes = (Fix(((0.1, 0.1),), "grass", radius=0.05),)
-    for last, made in ((None, 0), (Shown(horses.run, asked, fixes), 1), (Shown(horses.run, None, fixes), 0)):
+    for last, made in (
+        (None, 0),
+        (DisplayState(horses.run, asked, fixes), 1),
+        (DisplayState(horses.run, None, fixes), 0),
+    ):
         *_, view = handlers.download(asked, HORSES, last)
         archive = zipfile.ZipFile(view.file)
         record = json.loads(archive.read(next(name for name in archive.namelist() if name.endswith("d.json"))))

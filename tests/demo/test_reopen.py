@@ -24,7 +24,7 @@ from demo.reopen import ReopenHandlers, values_of
 from demo.service import Refinement, SegmentRequest, bundle
 from demo.service import saved as saving
 from demo.service.saved import packed_name, read_archive
-from demo.service.shown import Shown
+from demo.service.shown import DisplayState
 from demo.settings import EXAMPLES, MAX_FILES, SHORT_SIDES
 from demo.tabs.result import SegmentHandlers
 
@@ -47,7 +47,7 @@ def made(service, photo):
 
     def make(asked=None, **shown):
         run = service.segment(photo, asked or SegmentRequest(WORDS)).run
-        return bundle(service, Shown(run, **shown), photo)
+        return bundle(service, DisplayState(run, **shown), photo)
 
     return make
 
@@ -141,7 +141,7 @@ def test_what_was_refined_and_fixed_comes_back(service, handlers, downloaded, ph
     from cliptrase_core.refine import read_fixes
 
     run = service.segment(photo, SegmentRequest(WORDS)).run
-    what = Shown(run, Refinement(run, "edges", "prompts"), read_fixes([FIX]))
+    what = DisplayState(run, Refinement(run, "edges", "prompts"), read_fixes([FIX]))
     path = downloaded(refinement=what.refinement, fixes=what.fixes)
     values = handlers.open(path, None, None)
     assert "Opening." in values["status"]
@@ -157,7 +157,9 @@ def test_what_was_refined_and_fixed_comes_back(service, handlers, downloaded, ph
 def test_the_fixes_of_other_pictures_stay_known(service, handlers, downloaded, photo):
     from cliptrase_core.refine import read_fixes
 
-    other = Shown(service.segment(str(EXAMPLES / "cows.jpg"), SegmentRequest(WORDS)).run, fixes=read_fixes([FIX]))
+    other = DisplayState(
+        service.segment(str(EXAMPLES / "cows.jpg"), SegmentRequest(WORDS)).run, fixes=read_fixes([FIX])
+    )
     values = handlers.open(downloaded(fixes=read_fixes([FIX])), None, None, other)
     assert values["shown"].others == (other,)
     *_, view = handlers.change(values["run"], values["image"], values["saved"], values["shown"])
@@ -179,7 +181,7 @@ def test_masks_that_were_taken_by_hand_come_back(service, handlers, downloaded, 
     found = service.refine(Refinement(run, "sam-nano", "regions"), photo).refined.report.components
     other = tuple(index for index, component in enumerate(found) if not component.accepted)
     assert other
-    what = Shown(run, Refinement(run, "sam-nano", "regions", keep=other))
+    what = DisplayState(run, Refinement(run, "sam-nano", "regions", keep=other))
     values = handlers.open(downloaded(refinement=what.refinement), None, None)
     *_, view = handlers.change(values["run"], values["image"], values["saved"])
     assert view.shown.refinement.keep == other
@@ -362,7 +364,9 @@ def test_fixes_of_a_batch_s_picture_belong_to_its_own_words(service, downloaded,
 
     fixes = read_fixes([FIX])
     saved = read_archive(downloaded(SegmentRequest("cat; dog"), fixes=fixes))
-    same, other = (Shown(service.segment(photo, SegmentRequest(words)).run) for words in ("cat; dog", "dog; tree"))
+    same, other = (
+        DisplayState(service.segment(photo, SegmentRequest(words)).run) for words in ("cat; dog", "dog; tree")
+    )
     assert saved.former(same).run == same.run
     former = saved.former(other)
     assert (former.run.request.words, former.fixes) == ("cat; dog", fixes)

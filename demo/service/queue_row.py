@@ -9,10 +9,12 @@ from dataclasses import replace
 from demo.service.batch import Batch, applied, face, reviewed
 from demo.service.segmentation import Run
 from demo.service.service import Service
-from demo.service.shown import MOST_POINTS_IN_ALL, Shown
+from demo.service.shown import MOST_POINTS_IN_ALL, DisplayState
 
 
-def noted(service: Service, batch: Batch, run: Run, path: str | None, last: Shown | None) -> tuple[Batch, str]:
+def update_queue_row(
+    service: Service, batch: Batch, run: Run, path: str | None, last: DisplayState | None
+) -> tuple[Batch, str]:
     """Bring the row of the picture that the page shows up to date.
 
     Args:
@@ -40,8 +42,8 @@ def noted(service: Service, batch: Batch, run: Run, path: str | None, last: Show
         )
     item = replace(item, note=note)
     if made and batch.request and last is not None and last.run == run and last.touched:
-        what, _ = reviewed(batch.request.made(made), last, service.again(made, path))
-        hand = replace(what, undone=(), removed=(), others=())
+        state, _ = reviewed(batch.request.made(made), last, service.again(made, path))
+        hand = replace(state, undone=(), removed=(), others=())
         changed = batch.with_item(index, replace(item, hand=hand))
         if hand != item.current and _points(changed) <= MOST_POINTS_IN_ALL:
             message, overlay = face(*service.shown(applied(hand), path))
