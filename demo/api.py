@@ -22,8 +22,8 @@ from demo.answers import (
     describe_refinement,
     describe_refiners,
 )
-from demo.errors import UserError, for_people
-from demo.handling import named, one_of, plainly, text, whole
+from demo.errors import UserError, as_user_errors
+from demo.handling import errors_as_messages, named, one_of, text, whole
 from demo.model_facts import offered
 from demo.service import Refinement, Run, SegmentRequest, Service
 from demo.service.compare import VARIANTS, Comparison, difference, in_full, variant_views, variants
@@ -41,7 +41,7 @@ class Endpoints:
         """Answer from one service."""
         self._service = service
 
-    @plainly
+    @errors_as_messages
     def segment(
         self,
         image: str | None,
@@ -67,7 +67,7 @@ class Endpoints:
         masks = _yes("include_masks", include_masks)
         return describe(self._service.segment(image, request, full=True), masks=masks)
 
-    @plainly
+    @errors_as_messages
     def refine(
         self,
         image: str | None,
@@ -106,7 +106,7 @@ class Endpoints:
         better = self._service.refine(Refinement(coarse.run, name, way, chosen), image, full=True)
         return {**describe_refinement(better, masks=masks), "encoding_cached": coarse.encoding_cached}
 
-    @plainly
+    @errors_as_messages
     def inspect_patch(
         self,
         image: str | None,
@@ -144,7 +144,7 @@ class Endpoints:
         attention = self._service.patch_attention(key, image, *patch, chosen, head=one_head, direction=direction)
         return describe_patch_attention(attention)
 
-    @plainly
+    @errors_as_messages
     def compare(
         self,
         image: str | None,
@@ -185,7 +185,7 @@ class Endpoints:
             compared.append(describe_compared(variant, view, difference(first, view)))
         return describe_comparison(first, compared)
 
-    @plainly
+    @errors_as_messages
     def models(self) -> Any:
         """Running model and device, loaded and offered models, and the names that the other calls accept."""
         # Answers at once: while the first model loads, the downloaded models are not known yet.
@@ -211,7 +211,7 @@ def _request(vocabulary: Any, model: Any, options: dict[str, Any]) -> SegmentReq
     """Build the request of a call; UserError if an argument is invalid."""
     words = _words("vocabulary", vocabulary)
     _short_side(options.get("short_side"))
-    with for_people():
+    with as_user_errors():
         return SegmentRequest(words, model=None if model is None else text("model", model), **options)
 
 

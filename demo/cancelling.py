@@ -32,7 +32,7 @@ class Tokens:
     def __init__(self) -> None:
         """Start empty."""
         self._running: dict[str, _Event] = {}
-        self._left: OrderedDict[str, float] = OrderedDict()  # the oldest first
+        self._disconnected: OrderedDict[str, float] = OrderedDict()  # the oldest first
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class Tokens:
         with self._lock:
             self._forget()
             running = self._running.setdefault(event, _Event(CancelToken(seconds), session, time.monotonic()))
-            if any(self._left.get(name, since) > since for name in (event, session or "")):
+            if any(self._disconnected.get(name, since) > since for name in (event, session or "")):
                 running.token.cancel()
             return running.token
 
@@ -62,35 +62,35 @@ class Tokens:
         """Drop entries that are too old to matter."""
         old = time.monotonic() - FORGOTTEN_S
         self._running = {event: one for event, one in self._running.items() if one.since > old}
-        self._forget_left(old)
+        self._forget_disconnected(old)
 
-    def _forget_left(self, old: float) -> None:
-        while self._left and next(iter(self._left.values())) <= old:
-            self._left.popitem(last=False)
+    def _forget_disconnected(self, old: float) -> None:
+        while self._disconnected and next(iter(self._disconnected.values())) <= old:
+            self._disconnected.popitem(last=False)
 
     def done(self, event: str | None) -> None:
         """Drop the token of an event that has ended."""
         with self._lock:
             self._running.pop(event or "", None)
 
-    def left(self, name: str) -> None:
+    def cancel_reader(self, name: str) -> None:
         """Cancel the work of a session, or of one event, whose reader has disconnected; it ends at its next step."""
         with self._lock:
             now = time.monotonic()
-            self._left[name] = now
-            self._left.move_to_end(name)
-            self._forget_left(now - FORGOTTEN_S)  # here too: a stranger may leave often and never begin any work
+            self._disconnected[name] = now
+            self._disconnected.move_to_end(name)
+            self._forget_disconnected(now - FORGOTTEN_S)  # here too: a stranger may leave often and never begin work
             for event, one in self._running.items():
                 if name in (event, one.session):
                     one.token.cancel()
 
 
-def takes_its_time(handler: Handler) -> Handler:
+def without_time_limit(handler: Handler) -> Handler:
     """Mark a handler as having no time limit, because it waits for the network and not for this machine."""
-    handler.takes_its_time = True  # type: ignore[attr-defined]
+    handler.without_time_limit = True  # type: ignore[attr-defined]
     return handler
 
 
 def limit_of(handler: Any) -> float | None:
     """Return the time limit of a handler in seconds; None for no limit."""
-    return None if getattr(handler, "takes_its_time", False) else TIME_LIMIT_S
+    return None if getattr(handler, "without_time_limit", False) else TIME_LIMIT_S

@@ -15,7 +15,7 @@ from cliptrase_core.cancel import Cancelled
 from cliptrase_core.names import MODES
 from demo import core
 from demo.errors import UserError
-from demo.handling import followed, one_of, plainly, same, whole
+from demo.handling import errors_as_messages, followed, one_of, same, whole
 from demo.html import percent, strip
 from demo.service import DisplayState, Refinement, Run, SegmentView, Service
 from demo.service.history import history_text, read_history
@@ -135,7 +135,7 @@ class ChangeHandlers:
         """Serve pages from one service."""
         self._service = service
 
-    @plainly
+    @errors_as_messages
     def change(
         self,
         run: Run | None,
@@ -196,7 +196,7 @@ class ChangeHandlers:
         aimed = dataclasses.replace(one, from_class=core.refine.class_at(view.result, one.aim))
         return dataclasses.replace(after, fixes=(*others, aimed))
 
-    @plainly
+    @errors_as_messages
     def take(
         self, run: Run | None, path: str | None, shown: DisplayState | None, refinement: Refinement | None
     ) -> Iterator[ChangeView]:
@@ -212,7 +212,7 @@ class ChangeHandlers:
             return
         yield changed(view, state, told(view, state))
 
-    @plainly
+    @errors_as_messages
     def restore(
         self, run: Run | None, path: str | None, shown: DisplayState | None, due: bool, history: Any = ""
     ) -> Iterator[ChangeView]:

@@ -23,7 +23,7 @@ class UserError(Exception):
 
 
 @contextmanager
-def for_people() -> Iterator[None]:
+def as_user_errors() -> Iterator[None]:
     """Turn the core's own errors, and a lack of memory, into a `UserError` with a helpful text."""
     try:
         yield

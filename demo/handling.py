@@ -24,7 +24,7 @@ from cliptrase_core.cancel import Cancelled, Progress
 from cliptrase_core.options import Option, SegmentOptions, options_of
 from demo import core
 from demo.drawing import Picture
-from demo.errors import NO_ROOM, UserError, for_people
+from demo.errors import NO_ROOM, UserError, as_user_errors
 from demo.html import percent
 from demo.jobs import watched
 from demo.service import SegmentRequest
@@ -52,7 +52,7 @@ View = TypeVar("View")
 Result = TypeVar("Result")
 
 
-def plainly(handler: Handler) -> Handler:
+def errors_as_messages(handler: Handler) -> Handler:
     """Turn errors of a handler into messages: errors that the user can fix are shown, others are logged and hidden."""
 
     @functools.wraps(handler)
@@ -96,7 +96,7 @@ def spoken(
     """Return a handler that shows its errors in one field and leaves the others unchanged: a toast would disappear.
 
     Args:
-        handler: handler decorated with `plainly`.
+        handler: handler decorated with `errors_as_messages`.
         view: type of its result, a NamedTuple.
         place: field of the view that shows the error.
         say: function that makes HTML of plain text.
@@ -234,7 +234,7 @@ def read_request(*values: Any) -> SegmentRequest:
     extra = text("background words", fields.background_words).strip() if background == BY_WORDS else ""
     automatic = fields.automatic is True
     chosen = fields.everything_else_chosen == "yes"
-    with for_people():
+    with as_user_errors():
         return SegmentRequest(
             words=f"{typed}\nbackground: {', '.join(extra.splitlines())}" if extra else typed,
             preset=fields.preset,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cliptrase_core.names import NANO
 from demo import core, zerogpu
-from demo.errors import UserError, for_people
+from demo.errors import UserError, as_user_errors
 from demo.settings import OFFERED
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def read_key(text: Any) -> str:
             "model: expected nano or a name that open_clip knows, such as ViT-B-16:openai. Files can only be "
             "given where the page is started, as CLIPTRASE_MODEL."
         )
-    with for_people():
+    with as_user_errors():
         name, pretrained = core.models.loading.parse_model(plain)
         if name == NANO:
             core.models.loading.is_on_disk(name, pretrained)  # refuses other weights

@@ -16,7 +16,7 @@ from cliptrase_core.cache import LRUCache
 from cliptrase_core.cancel import Progress
 from cliptrase_core.names import NANO
 from demo import core, zerogpu
-from demo.errors import UserError, for_people
+from demo.errors import UserError, as_user_errors
 from demo.examples import FIRST, read_examples
 from demo.html import percent
 from demo.model_facts import ModelFacts, facts_of, key_of, model_bytes, read_key, real_model, weighed
@@ -211,7 +211,7 @@ class ModelRegistry:
         # A file that is loaded has a name too, though only the start of the page can give a file.
         key = key.strip() if self._find(key.strip()) else read_key(key)
         if self._find(key) is None:
-            with for_people():
+            with as_user_errors():
                 fetch(key, progress)
                 progress(1.0, "reading the weights")
                 self._make(key)

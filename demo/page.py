@@ -16,7 +16,7 @@ from demo.changing import ChangeHandlers
 from demo.drawing import thumbnail
 from demo.examples import FIRST, example_at, read_examples
 from demo.guard import GuardedBlocks, OnlyPublicCalls, SafeHeaders
-from demo.handling import further_options, plainly, request_fields, spoken
+from demo.handling import errors_as_messages, further_options, request_fields, spoken
 from demo.html import strip
 from demo.installable import Installable
 from demo.reopen import ReopenHandlers
@@ -87,7 +87,7 @@ class PageHandlers:
         """Serve pages from one service."""
         self._service = service
 
-    @plainly
+    @errors_as_messages
     def greet(self, request: gr.Request) -> dict[str, Any]:
         """Return values by component for an opened page: banner, examples, request of its address or first example."""
         self._service.start()
@@ -110,7 +110,7 @@ class PageHandlers:
             **_within_sliders(settings_of(query)),
         }
 
-    @plainly
+    @errors_as_messages
     def tick(self, model: str | None) -> tuple[Any, ...]:
         """Show the default model at each tick unless the visitor chose one; the timer stops when nothing is loading."""
         status = self._service.status()
@@ -118,13 +118,13 @@ class PageHandlers:
         head = chosen if model else head_view(status)
         return *head, gr.Timer(active=status.busy)
 
-    @plainly
+    @errors_as_messages
     def pick_example(self, event: gr.SelectData) -> tuple[str, str, str]:
         """Return the picture, the words and the name of the clicked example."""
         example = example_at(event.index)
         return str(example.path), example.words, example.name
 
-    @plainly
+    @errors_as_messages
     def take_over(self) -> tuple[str, str, str]:
         """Return the picture, the words and the name of the tour's example, for use on the page."""
         example = tour_example()

@@ -24,8 +24,8 @@ from demo.handling import (
     NO_BACKGROUND,
     YES,
     Fields,
+    errors_as_messages,
     further_options,
-    plainly,
     same,
     save_archive,
 )
@@ -123,7 +123,7 @@ class ReopenHandlers:
         """Serve pages from one service; `results` makes the views of its results."""
         self._service, self._results = service, results
 
-    @plainly
+    @errors_as_messages
     def open(
         self, archive: str | None, current: str | None, model: str | None, last: DisplayState | None = None
     ) -> dict[str, Any]:
@@ -181,7 +181,7 @@ class ReopenHandlers:
         usual = math.isclose(found["eps"], own[0], rel_tol=1e-6) and found["min_samples"] == own[1]
         return (view, True) if usual else (self._service.segment(path, replace(request, model=model)), False)
 
-    @plainly
+    @errors_as_messages
     def change(
         self, run: Run | None, path: str | None, saved: Saved | Opened | None, last: DisplayState | None = None
     ) -> Iterator[ChangeView]:

@@ -11,7 +11,7 @@ import gradio as gr
 from cliptrase_core.cancel import Cancelled
 from demo.changing import ChangeView, changed, made, places_of
 from demo.errors import UserError
-from demo.handling import plainly, same, whole
+from demo.handling import errors_as_messages, same, whole
 from demo.html import strip
 from demo.reopen import values_of
 from demo.service import DisplayState, Run, SegmentView, Service
@@ -33,7 +33,7 @@ class ReviewHandlers:
         """Serve pages from one service; `results` makes the views of its results."""
         self._service, self._results = service, results
 
-    @plainly
+    @errors_as_messages
     def open(self, batch: Batch | None, event: gr.SelectData) -> dict[str, Any]:
         """Open a clicked picture of the queue. Return new values by component name; errors appear in the status."""
         try:
@@ -53,7 +53,7 @@ class ReviewHandlers:
             "wanted": (item, made_there),
         }
 
-    @plainly
+    @errors_as_messages
     def refine(
         self,
         run: Run | None,

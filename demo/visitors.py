@@ -189,7 +189,7 @@ class Departures:
         async def receiving() -> Message:
             message = await receive()
             if message["type"] == "http.disconnect" and not ended:
-                wanted.left(reader)
+                wanted.cancel_reader(reader)
             return message
 
         await self._app(scope, receiving, sending)

@@ -25,6 +25,8 @@ REPLACED = {
     r"[\"`](?:here|reused|encoding_reused)[\"`]": "downloaded, encoding_cached, result_cached",
     r"\bdef (?:cuts|lent|look|look_at_\w+|what_it_\w+|is_here|expect_here|expect_room|read_truth)\b": "the glossary",
     r"\bdef (?:noted|stepped|carried)\b": "update_queue_row, apply_change, transfer_changes",
+    r"\bdef (?:plainly|for_people|takes_its_time)\b": "errors_as_messages, as_user_errors, without_time_limit",
+    r"\bdef left\(self, \w": "cancel_reader",
     r"\b(?:class|import) (?:\w+, )*(?:Shown|Aside)\b": "DisplayState, PlacedFix",
     r"\b(?:asked|look|cut)(?:: \w+[,)|]| = )": "request, attention, view",
     r"\b(?:thing_at|thing_in|loading\.given)\b|\b(?:def )?placed\(": "object_at, object_in_box, describe, to_device",

@@ -15,7 +15,7 @@ from cliptrase_core.io.export.formats import read_formats
 from cliptrase_core.names import NONE
 from demo import core
 from demo.drawing import Picture, small_overlay_url, small_url
-from demo.errors import UserError, for_people
+from demo.errors import UserError, as_user_errors
 from demo.html import isolated, whole_percent
 from demo.service.download import formats_of
 from demo.service.pictures import expect_few_sentences
@@ -160,7 +160,7 @@ def added(batch: Batch, paths: Sequence[str], most: int) -> tuple[Batch, int]:
 def with_thumbnail(item: Item) -> Item:
     """Read a picture; return its item with a thumbnail, or with the reason why it cannot be used."""
     try:
-        with for_people():
+        with as_user_errors():
             picture = core.io.image.read_reduced(item.path)
             if item.saved is not None and tuple(picture.size) != item.saved.size:
                 return awaiting(item, item.saved)
@@ -185,7 +185,7 @@ def prepared(batch: Batch, request: BatchRequest) -> Batch:
     Raises:
         UserError: the words cannot be used for any picture.
     """
-    with for_people():
+    with as_user_errors():
         expect_few_sentences(
             request.segment_request.words, request.segment_request.preset, request.segment_request.templates
         )
@@ -279,7 +279,7 @@ def _written(
     """Write the files of one result, in place of former ones of the picture. Return the item, done."""
     try:
         view, pixels = service.shown(state, item.path, lambda share, text: step(0.8 * share, text), full=True)
-        with for_people():
+        with as_user_errors():
             core.io.export.saving.save(
                 view.result,
                 pixels,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from demo import core
-from demo.errors import for_people
+from demo.errors import as_user_errors
 from demo.service.pictures import PictureKey
 from demo.service.segmentation import Run, SegmentView
 from demo.service.service import Service
@@ -109,7 +109,7 @@ def clusterings(service: Service, view: SegmentView, path: str | None) -> tuple[
     """
     run = view.run
     segmenter, entry = service.encoded(run, path)
-    with for_people():
+    with as_user_errors():
         bare = segmenter.clusters(
             entry.encoding, eps=run.request.eps, min_samples=run.request.min_samples, denoise="none"
         )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cliptrase_core.io.allocator import return_free
 from cliptrase_core.names import fold
 from demo import core
-from demo.errors import UserError, for_people
+from demo.errors import UserError, as_user_errors
 from demo.service.segmentation import Run, SegmentRequest, SegmentView
 from demo.service.service import Service
 from demo.settings import METHODS
@@ -132,7 +132,7 @@ def class_names(requests: Iterable[SegmentRequest]) -> list[str]:
     Raises:
         UserError: the other words are unusable.
     """
-    with for_people():
+    with as_user_errors():
         texts = {one.words for one in requests}
         named = [core.text.words.read_words(words, None).class_names for words in texts]
     # A threshold adds the class BACKGROUND, the option everything_else adds EVERYTHING_ELSE.

@@ -18,7 +18,7 @@ from cliptrase_core.io.export.formats import ARCHIVE_FORMATS, FORMATS, read_form
 from cliptrase_core.names import EDGES
 from cliptrase_core.options import arguments_of
 from demo import core
-from demo.errors import UserError, for_people
+from demo.errors import UserError, as_user_errors
 from demo.service.lens import NUMBERS as COLUMNS
 from demo.service.lens import patch_numbers
 from demo.service.pictures import expect_same
@@ -92,7 +92,7 @@ def bundle(
     view, pixels = service.shown(state, path, lambda share, text: step(0.5 * share, text), full=True)
     stem = core.io.files.safe_stem(Path(path).stem) + state.suffix
     formats = formats_of(choice)
-    with for_people(), TemporaryDirectory() as folder:
+    with as_user_errors(), TemporaryDirectory() as folder:
         core.io.export.saving.save(
             view.result,
             pixels,
@@ -231,7 +231,7 @@ def figure_file(
         raise UserError(f"figure: expected one of {', '.join(KINDS)}. Pick one.")
     what, result = KINDS[kind][1], shown if isinstance(shown, DisplayState) else DisplayState(shown)
     stem = core.io.files.safe_stem(Path(path or "picture").stem) + (result.suffix if what in (STEPS, NUMBERS) else "")
-    with for_people():
+    with as_user_errors():
         maps = service.maps(result.run.key, path, layer, head=head)
         if what == NUMBERS:
             return _name(stem, maps, what, "csv"), _numbers(service, result, maps, path)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cliptrase_core.names import fold
 from demo import core
-from demo.errors import UserError, for_people
+from demo.errors import UserError, as_user_errors
 from demo.service.pictures import digest
 from demo.service.segmentation import SegmentView
 from demo.service.service import Service
@@ -88,7 +88,7 @@ def read_ground_truth(
     Raises:
         UserError: not such a PNG, another size than the picture, or class numbers beyond the words.
     """
-    with for_people():
+    with as_user_errors():
         labels = core.io.masks.read_mask(mask, max_pixels=core.io.image.MAX_REDUCED_PIXELS)
     frame = service.encoded(own.run, path)[1].encoding.frame
     if labels.shape != frame.original:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from demo import drawing
-from demo.errors import UserError, for_people
+from demo.errors import UserError, as_user_errors
 from demo.service.service import Service
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def model_input(
     if not path:
         raise UserError("There is no picture yet. Upload one, or pick an example.")
     segmenter = service.models.segmenter(model)
-    with for_people():
+    with as_user_errors():
         known = service.known(segmenter, path, preset, short_side)
         if known is not None:
             return ModelInput(known.encoding.model_input, known.encoding.frame)

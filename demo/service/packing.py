@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cliptrase_core.names import NONE
 from demo import core
-from demo.errors import UserError, for_people
+from demo.errors import UserError, as_user_errors
 from demo.service.batch import DONE, FAILED, WAITING, Batch, BatchRequest
 from demo.service.download import MOST_PICTURE, command_line, contents_of, goes_along, zip_folder
 from demo.service.saved import packed_name
@@ -47,7 +47,7 @@ def packed(service: Service, batch: Batch, target: Path, missing: Sequence[str] 
     request, folder = batch.request, Path(batch.folder)
     if request is None or not batch.count(DONE) or not folder.is_dir():
         raise UserError("Nothing is done yet, or it was removed meanwhile. Press Segment all.")
-    with for_people():
+    with as_user_errors():
         core.io.export.dataset.gather(folder, request.formats, core.io.export.components.ComponentRule())
     model = service.models.segmenter(request.segment_request.model).info
     pictures = _pictures(batch)

@@ -9,7 +9,7 @@ import numpy as np
 
 from demo import core
 from demo.drawing import spots_code
-from demo.errors import for_people
+from demo.errors import as_user_errors
 from demo.service.segmentation import Run
 from demo.service.service import Service
 from demo.service.shown import DisplayState
@@ -53,7 +53,7 @@ class Point:
 def scores_of(service: Service, run: Run, path: str | None) -> PatchScores:
     """Compute the scores of each word for each patch; errors as in `point_at`."""
     segmenter, entry = service.encoded(run, path)
-    with for_people():
+    with as_user_errors():
         return segmenter.scores(entry.encoding, run.request.words, **run.request.of_segment)
 
 
@@ -88,7 +88,7 @@ def point_at(
     scores = scores_of(service, run, path)
     row, column = _pixel((y, x), view.shown.shape[:2], scores.size)
     place = _pixel((y, x), view.shown.shape[:2], result.size)
-    with for_people():
+    with as_user_errors():
         # Scores of the patch, not of the pixel: the browser shows the same numbers while the pointer moves.
         candidates = scores.of_patch(*core.io.geometry.patch_at(y, x, view.shown.shape[:2], run.key.grid))
     labels, names = result.labels, result.class_names

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cliptrase_core.cancel import Progress, quietly
 from cliptrase_core.names import EDGES, PROMPTS
 from demo import core
-from demo.errors import UserError, for_people
+from demo.errors import UserError, as_user_errors
 from demo.service.segmentation import Run, SegmentView
 from demo.settings import REFINERS
 
@@ -110,7 +110,7 @@ def fetch(name: str, step: Progress) -> None:
     if is_available(name):
         return
 
-    with for_people():
+    with as_user_errors():
         core.refine.sam_checkpoints.fetch(name, step)
 
 

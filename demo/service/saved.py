@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from cliptrase_core.names import EDGES, MODES, NANO
 from cliptrase_core.options import SegmentOptions, options_of
 from demo import core
-from demo.errors import UserError, for_people
+from demo.errors import UserError, as_user_errors
 from demo.file_kinds import is_picture
 from demo.json_text import has_more_values
 from demo.service.refine import MEGABYTES, Refinement, mode_of
@@ -272,7 +272,7 @@ def _understood(record: Mapping[str, Any]) -> Saved:
         named = isinstance(words, str) and isinstance(record["picture"], str) and isinstance(preset, str)
         if len(shape) != 2 or not named or refiner not in (None, *MEGABYTES) or mode not in MODES:
             raise ValueError("a record of other values")
-        with for_people():
+        with as_user_errors():
             side = short if preset == "auto" and short in SHORT_SIDES else None
             request = SegmentRequest(words=words, preset=preset, short_side=side, **given)
             request = _as_chosen(request, record.get("automatic"))

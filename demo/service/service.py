@@ -16,7 +16,7 @@ from cliptrase_core.cache import LRUCache
 from cliptrase_core.cancel import Progress, quietly
 from cliptrase_core.io.allocator import return_large_blocks
 from demo import core, drawing
-from demo.errors import UserError, for_people
+from demo.errors import UserError, as_user_errors
 from demo.models import ModelRegistry, Status
 from demo.service.patch_attention import Matrix, PatchAttention, make_matrix, make_patch_attention
 from demo.service.pictures import (
@@ -100,7 +100,7 @@ class Service:
             UserError: an error that the user can fix.
         """
         segmenter = self.models.segmenter(request.model)
-        with for_people():
+        with as_user_errors():
             expect_few_sentences(request.words, request.preset, request.templates)
             key, entry, encoding_cached = self._pictures.encoded(segmenter, path, request.preset, request.short_side)
             return self._view(segmenter, Run(key, request), entry, encoding_cached, full)
@@ -112,7 +112,7 @@ class Service:
             UserError: the picture or the model has been replaced.
         """
         segmenter, entry = self.encoded(run, path)
-        with for_people():
+        with as_user_errors():
             return self._view(segmenter, run, entry, encoding_cached=True, full=full)
 
     def forget(self, paths: Iterable[str]) -> int:
@@ -148,7 +148,7 @@ class Service:
             UserError: the picture or the model has been replaced.
         """
         segmenter = self._same_model(run.key)
-        with for_people():
+        with as_user_errors():
             return segmenter, self._pictures.again(segmenter, run.key, path)
 
     def refine(
@@ -168,7 +168,7 @@ class Service:
         segmenter, entry = self.encoded(request.run, path)
         expect_same(request.run.key, path)  # refine only the picture that the page shows
         before, device = self.again(request.run, path), str(segmenter.device)
-        with for_people():
+        with as_user_errors():
             if full and not entry.complete:
                 expect_memory_in_full(entry.encoding.frame.labels, REFINED_BYTES)
                 coarse, pixels = (
@@ -211,7 +211,7 @@ class Service:
             fixed = make(view.result, state.fixes) if known is None else make(known.result(), state.fixes[-1:])
             return Packed.of(fixed, exact=entry.complete)
 
-        with for_people():
+        with as_user_errors():
             if full and not entry.complete:
                 return dataclasses.replace(view, result=make(view.result, state.fixes)), pixels
             packed, cached = self._fixed.get((state.run, state.refinement, state.fixes), one_more)
@@ -222,13 +222,13 @@ class Service:
     ) -> PictureKey:
         """Encode a picture without words."""
         segmenter = self.models.segmenter(model)
-        with for_people():
+        with as_user_errors():
             return self._pictures.encoded(segmenter, path, preset, short_side)[0]
 
     def suggest(self, path: str | None, preset: str, model: str | None, short_side: int | None) -> list[str]:
         """Return words that may fit a picture, as `Segmenter.suggest` finds them; it is encoded for its result, too."""
         segmenter = self.models.segmenter(model)
-        with for_people():
+        with as_user_errors():
             entry = self._pictures.encoded(segmenter, path, preset, short_side)[1]
             return [*segmenter.suggest(entry.encoding)]
 
@@ -257,7 +257,7 @@ class Service:
         Raises:
             UserError: unknown patch, layer or head, or the picture or the model has been replaced.
         """
-        with for_people():
+        with as_user_errors():
             maps, patches = self._maps_of(key, path, layer, head)
             return make_patch_attention(key, maps, patches, (row, column), direction)
 
@@ -265,13 +265,13 @@ class Service:
         self, key: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None
     ) -> PatchAttention:
         """Return the attention of [CLS]; arguments and errors as in `patch_attention`."""
-        with for_people():
+        with as_user_errors():
             maps, patches = self._maps_of(key, path, layer, head)
             return make_patch_attention(key, maps, patches, None)
 
     def matrix(self, key: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None) -> Matrix:
         """Return the attention between all patches, for display; arguments and errors as in `patch_attention`."""
-        with for_people():
+        with as_user_errors():
             maps, patches = self._maps_of(key, path, layer, head)
             return self._matrices.get((key, maps.layer, head), lambda: make_matrix(key, maps, patches))[0]
 
@@ -279,7 +279,7 @@ class Service:
         self, key: PictureKey, path: str | None, layer: int | None = None, *, head: int | None = None
     ) -> AttentionMaps:
         """Return the attention maps of one layer and head; arguments and errors as in `patch_attention`."""
-        with for_people():
+        with as_user_errors():
             return self._maps_of(key, path, layer, head)[0]
 
     def depth(self, key: PictureKey, path: str | None) -> list[LayerGlobals]:
@@ -289,7 +289,7 @@ class Service:
             UserError: the picture or the model has been replaced.
         """
         segmenter = self._same_model(key)
-        with for_people():
+        with as_user_errors():
             return self._depths.get(key, lambda: self._capture(segmenter, key, path).depth())[0]
 
     def patch_at(self, key: PictureKey, x: float, y: float) -> tuple[int, int]:

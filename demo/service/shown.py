@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cliptrase_core.names import fold
 from demo import core
-from demo.errors import for_people
+from demo.errors import as_user_errors
 from demo.service.refine import Refinement, expect_available, is_available, mode_of
 from demo.service.segmentation import Run, SegmentView
 from demo.settings import MAX_FILES
@@ -326,6 +326,6 @@ def apply_change(
     sam = refiner if refiner in core.refine.SAMS else core.refine.SAMS[0]
     expect_available(sam)
     entry = request.get("fix")
-    with for_people():
+    with as_user_errors():
         fixes = core.refine.read_fixes([{**entry, "sam": sam} if isinstance(entry, Mapping) else entry])
     return shown.fixed(fixes[0])

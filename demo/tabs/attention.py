@@ -12,7 +12,7 @@ import numpy as np
 from demo import core, drawing
 from demo.answers import sentence
 from demo.drawing import Range, difference_map, heat_map, matrix_picture, own_range
-from demo.handling import inside, one_of, place_of, plainly, point_of, same, whole
+from demo.handling import errors_as_messages, inside, one_of, place_of, point_of, same, whole
 from demo.html import caption, column_head, percent, table
 from demo.service import Matrix, PatchAttention, Run, Service
 from demo.service.lens import telling_patch
@@ -190,7 +190,7 @@ class AttentionHandlers:
         """Create handlers for one service."""
         self._service = service
 
-    @plainly
+    @errors_as_messages
     def refresh(
         self, run: Run | None, inspected: Any, path: str | None, direction: Any = OUTGOING, subject: Any = PATCH,
         scale: Any = SAME_SCALE, place: Any = "", *shown: Any,
@@ -224,7 +224,7 @@ class AttentionHandlers:
             head=gr.Dropdown(heads, value=head),
         )
 
-    @plainly
+    @errors_as_messages
     def click(self, run: Run | None, token: str, path: str | None, event: gr.SelectData, *fields: Any) -> AttentionView:
         """Handle a click on the picture; ignore a click on a picture that is no longer shown."""
         if run is None or token != run.token:
@@ -233,21 +233,21 @@ class AttentionHandlers:
         x, y = inside(*point_of(event), (h * side, w * side))
         return self._show_patch(run, path, *self._service.patch_at(run.key, x, y), *fields)
 
-    @plainly
+    @errors_as_messages
     def choose(self, run: Run | None, path: str | None, row: Any, column: Any, *fields: Any) -> AttentionView:
         """Handle a new row or column: the same as a click, without a mouse."""
         if run is None:
             return same(AttentionView)
         return self._show_patch(run, path, whole("row", row), whole("column", column), *fields)
 
-    @plainly
+    @errors_as_messages
     def step(self, run: Run | None, path: str | None, row: Any, column: Any, *fields: Any) -> AttentionView:
         """Handle a change of another control."""
         if run is None:
             return same(AttentionView)
         return self._show(run, path, whole("row", row), whole("column", column), *fields)
 
-    @plainly
+    @errors_as_messages
     def move(
         self, run: Run | None, path: str | None, row: Any, column: Any, *fields: Any, by: tuple[int, int]
     ) -> AttentionView:

@@ -16,7 +16,7 @@ from cliptrase_core.cancel import Cancelled
 from cliptrase_core.names import MODES, NONE
 from demo import core
 from demo.errors import UserError
-from demo.handling import followed, one_of, plainly, read_request, same, whole
+from demo.handling import errors_as_messages, followed, one_of, read_request, same, whole
 from demo.html import hint, percent, strip, working
 from demo.service import DisplayState, Run, Service
 from demo.service.adding import LeftOut, sorted_out
@@ -236,7 +236,7 @@ class BatchHandlers:
         """Create handlers for one service."""
         self._service = service
 
-    @plainly
+    @errors_as_messages
     def add(self, batch: Batch | None, paths: list[str], left: Any = "") -> Iterator[QueueView]:
         """Add uploaded pictures to the queue, one after the other with its thumbnail.
 
@@ -251,7 +251,7 @@ class BatchHandlers:
         batch = yield from self._with_thumbnails(batch)
         yield _queue_view(batch, replace(rest, full=rest.full + full))
 
-    @plainly
+    @errors_as_messages
     def nothing_added(self, batch: Batch | None, left: Any) -> str:
         """Return HTML about files of which the browser could upload none."""
         return news(batch or Batch(""), left=read_left(left))
@@ -265,7 +265,7 @@ class BatchHandlers:
                 yield _queue_view(batch)
         return batch
 
-    @plainly
+    @errors_as_messages
     def fill(self, batch: Batch | None, opened: Any) -> Iterator[QueueView]:
         """Add the pictures of an opened archive of a batch; no effect if that of one result was opened."""
         if not isinstance(opened, Opened):
@@ -276,7 +276,7 @@ class BatchHandlers:
         batch = yield from self._with_thumbnails(batch)
         yield _queue_view(batch, left)
 
-    @plainly
+    @errors_as_messages
     def run_opened(
         self,
         batch: Batch | None,
@@ -293,7 +293,7 @@ class BatchHandlers:
             return
         yield from self.run(batch, last, refiner, mode, choice, *fields)
 
-    @plainly
+    @errors_as_messages
     def run(
         self, batch: Batch | None, last: DisplayState | None, refiner: Any, mode: Any, choice: Any, *fields: Any
     ) -> Iterator[RunView]:
@@ -328,7 +328,7 @@ class BatchHandlers:
             batch = batch.with_item(index, finished)
         yield _run_view(batch)
 
-    @plainly
+    @errors_as_messages
     def note(self, batch: Batch | None, run: Run | None, path: str | None, last: DisplayState | None) -> NoteView:
         """Handle a change of the result above: the row of its picture tells fixes, and a note tells other words."""
         nothing = same(NoteView)._replace(in_batch="")
@@ -340,20 +340,20 @@ class BatchHandlers:
             return nothing._replace(in_batch=text)
         return NoteView(queue_list(newer), news(newer), newer, text)
 
-    @plainly
+    @errors_as_messages
     def stopped(self, batch: Batch | None) -> RunView:
         """Handle the button Stop: finished pictures stay done, the others wait."""
         if batch is None:
             return RunView([EMPTY], "", gr.skip(), gr.skip(), gr.skip())
         return _run_view(batch)._replace(batch=gr.skip())
 
-    @plainly
+    @errors_as_messages
     def clear(self, batch: Batch | None) -> QueueView:
         """Empty the queue."""
         empty(batch)
         return QueueView(None, None, [EMPTY], "", gr.Button(GO), gr.Button(visible=False), None)
 
-    @plainly
+    @errors_as_messages
     def download(self, batch: Batch | None, last: DisplayState | None = None, choice: Any = None) -> Iterator[PackView]:
         """Handle the button Download: make one archive of the finished pictures, with their changes by hand.
 

@@ -11,7 +11,7 @@ import gradio as gr
 from demo import core, drawing
 from demo.drawing import numbered, region_map
 from demo.errors import UserError
-from demo.handling import inside, plainly, point_of, same, save_picture, whole
+from demo.handling import errors_as_messages, inside, point_of, same, save_picture, whole
 from demo.html import COLOUR_HEAD, hint, percent, scrolling_table, sort_head, swatch, word
 from demo.service import Run, Service
 from demo.service.clusters import Clusters, Ids, RegionVote, clusters_of
@@ -156,7 +156,7 @@ class ClustersHandlers:
         """Create handlers for one service."""
         self._service = service
 
-    @plainly
+    @errors_as_messages
     def refresh(self, run: Run | None, path: str | None) -> ClustersView:
         """Handle an opened tab or a new result: show its clusters."""
         if run is None:
@@ -172,7 +172,7 @@ class ClustersHandlers:
             )
         return _view(clusters_of(self._service, run, path))
 
-    @plainly
+    @errors_as_messages
     def click(self, run: Run | None, token: str, path: str | None, event: gr.SelectData) -> ClustersView:
         """Handle a click on a patch of either map; ignore a click on a result that is no longer shown."""
         if run is None or token != run.token:
@@ -182,7 +182,7 @@ class ClustersHandlers:
         found = clusters_of(self._service, run, path)
         return _view(found, int(found.after[patch]), patch)
 
-    @plainly
+    @errors_as_messages
     def pick(self, run: Run | None, path: str | None, region: Any) -> ClustersView:
         """Handle the choice of a region by number: the same as a click, without a mouse."""
         if run is None or region is None:

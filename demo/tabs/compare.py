@@ -31,7 +31,7 @@ from demo.compare_html import (
 )
 from demo.drawing import marked
 from demo.errors import UserError
-from demo.handling import plainly, same, text
+from demo.handling import errors_as_messages, same, text
 from demo.html import hint, strip
 from demo.service import DisplayState, Run, SegmentView, Service
 from demo.service.compare import (
@@ -136,7 +136,7 @@ class CompareHandlers:
         """Use one service for all pages."""
         self._service = service
 
-    @plainly
+    @errors_as_messages
     def compare(self, run: Run | None, path: str | None, other_words: Any) -> Iterator[CompareView]:
         """Handle Compare: yield progress for each result, then the selection of two of them."""
         if run is None:
@@ -176,7 +176,7 @@ class CompareHandlers:
             comparison=comparison,
         )
 
-    @plainly
+    @errors_as_messages
     def pair(
         self,
         comparison: Comparison | None,
@@ -217,7 +217,7 @@ class CompareHandlers:
             # Beside the button, since the scores are far below it.
             return shown._replace(scores=hint(f"{title} {error}"), refused=strip("bad", title, str(error)))
 
-    @plainly
+    @errors_as_messages
     def show(self, comparison: Comparison | None, event: gr.SelectData) -> Any:
         """Handle a click in the gallery: that result becomes the right one."""
         index = event.index
@@ -227,7 +227,7 @@ class CompareHandlers:
             raise UserError("There is no such result to compare. Press Compare again.")
         return comparison.variants[index].name
 
-    @plainly
+    @errors_as_messages
     def forget(self, comparison: Comparison | None, run: Run | None) -> tuple[Any, ...]:
         """Handle a new result: clear the comparison, unless there is none or it belongs to the new result."""
         if comparison is None or comparison.run == run:
@@ -235,7 +235,7 @@ class CompareHandlers:
         none, hidden = gr.Dropdown([], value=None), gr.Column(visible=False)
         return (*CompareView(EMPTY, "", gr.Gallery(None, visible=False), none, none, hidden, None), *NO_PAIR)
 
-    @plainly
+    @errors_as_messages
     def stopped(self, running: Any) -> StoppedView:
         """Handle Stop or a new picture: show a message only if a comparison was running."""
         return StoppedView(STOPPED, "", gr.Gallery(None, visible=False)) if running else same(StoppedView)

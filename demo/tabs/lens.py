@@ -17,7 +17,7 @@ from typing import Any
 
 import gradio as gr
 
-from demo.handling import plainly, whole
+from demo.handling import errors_as_messages, whole
 from demo.service import Run, Service
 from demo.service.lens import lens_rows, lens_value
 from demo.static import static
@@ -55,12 +55,12 @@ class LensHandlers:
         """Use one service for all pages."""
         self._service = service
 
-    @plainly
+    @errors_as_messages
     def show(self, run: Run | None, path: str | None) -> Any:
         """Return the lens value of a new result; None without a result."""
         return None if run is None else lens_value(self._service, run, path)
 
-    @plainly
+    @errors_as_messages
     def request(self, run: Run | None, path: str | None, event: gr.EventData) -> Any:
         """Handle a request for another layer or head, or for one row of a large grid; checks the event data."""
         data = event._data if isinstance(event._data, dict) else {}

@@ -10,10 +10,10 @@ import gradio as gr
 
 from cliptrase_core.names import NANO
 from demo import core
-from demo.cancelling import takes_its_time
+from demo.cancelling import without_time_limit
 from demo.drawing import model_pixels
 from demo.errors import UserError
-from demo.handling import followed, one_of, plainly, same, side_of
+from demo.handling import errors_as_messages, followed, one_of, same, side_of
 from demo.html import hint, percent, sheet, strip, working
 from demo.model_facts import ModelFacts, Offered, offered
 from demo.models import Status
@@ -187,14 +187,14 @@ class ModelHandlers:
         self._models = service.models
         self._service = service
 
-    @plainly
+    @errors_as_messages
     def refresh(self, model: str | None) -> FactsView:
         """Handle opening of the tab: show the visitor's model and the list of models."""
         facts = self._models.facts(model)
         return FactsView(model_sheet(facts), self._choices(facts.key))
 
-    @takes_its_time
-    @plainly
+    @without_time_limit
+    @errors_as_messages
     def load(self, request: Any, model: str | None) -> Iterator[LoadView]:
         """Handle the choice of another model: yield the loading progress, then the visitor's new model."""
         if not isinstance(request, str) or not request.strip():
@@ -217,8 +217,8 @@ class ModelHandlers:
             model=key,
         )
 
-    @takes_its_time
-    @plainly
+    @without_time_limit
+    @errors_as_messages
     def load_offered(self, model: str | None) -> Iterator[OfferedView]:
         """Handle the button in the head: yield the loading progress, then the better model as this visitor's model."""
         key = self._models.status().offer
@@ -244,17 +244,17 @@ class ModelHandlers:
         known = choices(offered(check_disk=True), self._models.loaded())
         return gr.Dropdown(known, value=key, allow_custom_value=True)
 
-    @plainly
+    @errors_as_messages
     def head_stopped(self) -> HeadView:
         """Handle Stop in the head."""
         return head_view(self._models.status())._replace(banner=STOPPED)
 
-    @plainly
+    @errors_as_messages
     def stopped(self) -> str:
         """Handle Stop."""
         return STOPPED
 
-    @plainly
+    @errors_as_messages
     def show_input(self, path: str | None, preset: Any, short_side: Any, model: str | None) -> InputView:
         """Handle opening of the tab, or a new picture or size: show the model input."""
         if not path:

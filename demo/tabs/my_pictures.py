@@ -10,7 +10,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from demo import core
-from demo.handling import plainly
+from demo.handling import errors_as_messages
 from demo.html import hint
 from demo.service import Service
 from demo.settings import DELETE_CACHE
@@ -61,7 +61,7 @@ class MyPicturesHandlers:
         """
         self._service, self._no_result = service, no_result
 
-    @plainly
+    @errors_as_messages
     def delete(self, earlier: str | None, request: gr.Request) -> tuple[Any, ...]:
         """Handle "Delete my pictures": delete this tab's files and cached results, and clear the shown result.
 

@@ -12,10 +12,10 @@ import gradio as gr
 
 from cliptrase_core.names import EDGES, EVERYTHING, MODES, PROMPTS, REGIONS
 from demo import core
-from demo.cancelling import takes_its_time
+from demo.cancelling import without_time_limit
 from demo.drawing import boundaries, outlined
 from demo.errors import UserError
-from demo.handling import DownloadView, downloaded, followed, named, one_of, plainly, same, whole
+from demo.handling import DownloadView, downloaded, errors_as_messages, followed, named, one_of, same, whole
 from demo.html import COLOUR_HEAD, hint, percent, scrolling_table, seconds, sort_head, strip, swatch, word, working
 from demo.service import DisplayState, RefinedView, Refinement, Run, Service, bundle
 from demo.service.refine import MEGABYTES, expect_available, fetch, is_available, loss, mode_of
@@ -237,7 +237,7 @@ class RefineHandlers:
         """Use one service for all pages."""
         self._service = service
 
-    @plainly
+    @errors_as_messages
     def offer(self, refiner: Any) -> OfferView:
         """Handle opening of the tab or choice of a refiner: show downloaded weights, modes and download button."""
         name = one_of("refiner", refiner, NAMES)
@@ -248,8 +248,8 @@ class RefineHandlers:
             fetch=gr.Button(fetch_label(name, MEGABYTES[name]), visible=not available[name]),
         )
 
-    @takes_its_time
-    @plainly
+    @without_time_limit
+    @errors_as_messages
     def fetch(self, refiner: Any) -> Iterator[FetchView]:
         """Handle Fetch: yield the progress of the download."""
         name = one_of("refiner", refiner, NAMES)
@@ -263,12 +263,12 @@ class RefineHandlers:
             raise
         yield FetchView(fetched(name), "")
 
-    @plainly
+    @errors_as_messages
     def fetch_stopped(self, fetching: Any) -> FetchView:
         """Handle Stop: show a message only if a download was running."""
         return FetchView(FETCH_STOPPED, "") if fetching else same(FetchView)
 
-    @plainly
+    @errors_as_messages
     def refine(self, run: Run | None, path: str | None, refiner: Any, mode: Any) -> Iterator[tuple[Any, ...]]:
         """Handle Refine: yield the progress, then the result before and after."""
         if run is None:
@@ -291,7 +291,7 @@ class RefineHandlers:
         view = RefineView(news(better), "", gr.Column(visible=True), _choices(better), request.token)
         yield (*view, *_view(better))
 
-    @plainly
+    @errors_as_messages
     def choose(self, refinement: Refinement | None, token: str, path: str | None, components: Any) -> ChosenView:
         """Handle a change of the ticked components: merge again; events of an older result are ignored."""
         if refinement is None or token != refinement.token:
@@ -302,13 +302,13 @@ class RefineHandlers:
         better = self._service.refine(dataclasses.replace(refinement, keep=keep), path)
         return ChosenView(news(better), *_view(better))
 
-    @plainly
+    @errors_as_messages
     def stopped(self, running: Any) -> RefineView:
         """Handle Stop or a new picture: show a message only if a refinement was running."""
         unchanged = same(RefineView)
         return unchanged._replace(news=STOPPED, running="") if running else unchanged
 
-    @plainly
+    @errors_as_messages
     def forget(self, refinement: Refinement | None, run: Run | None) -> tuple[Any, ...]:
         """Handle a new result: clear the refined result, unless there is none or it belongs to the new result."""
         if refinement is None or refinement.run == run:
@@ -316,7 +316,7 @@ class RefineHandlers:
         gone = RefineView(EMPTY, "", gr.Column(visible=False), gr.CheckboxGroup([], value=[], visible=False), "")
         return (*gone, *NOTHING)
 
-    @plainly
+    @errors_as_messages
     def download(
         self, refinement: Refinement | None, path: str | None, last: DisplayState | None
     ) -> Iterator[DownloadView]:

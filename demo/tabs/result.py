@@ -15,15 +15,15 @@ import gradio as gr
 
 from demo import about_words, core
 from demo.drawing import labels_url, picture_url
-from demo.errors import UserError, for_people
+from demo.errors import UserError, as_user_errors
 from demo.file_kinds import first_bytes, is_picture
 from demo.handling import (
     DownloadView,
     downloaded,
+    errors_as_messages,
     inside,
     one_of,
     place_of,
-    plainly,
     point_of,
     read_request,
     same,
@@ -248,22 +248,22 @@ class SegmentHandlers:
         """Use one service for all pages."""
         self._service = service
 
-    @plainly
+    @errors_as_messages
     def segment(self, path: str | None, *fields: Any) -> ResultView:
         """Handle Segment: segment the picture."""
         return self.view(self._service.segment(path, read_request(*fields)), path)
 
-    @plainly
+    @errors_as_messages
     def resegment(self, run: Run | None, path: str | None, *fields: Any) -> ResultView:
         """Handle a changed setting: segment the picture again; no effect before the first result."""
         return same(ResultView) if run is None else self.view(self._service.segment(path, read_request(*fields)), path)
 
-    @plainly
+    @errors_as_messages
     def forget(self, path: str | None) -> ResultView:
         """Handle a new or removed picture: clear the results of the previous picture; its fixes return with it."""
         return NO_RESULT._replace(status=welcome(path), shown=gr.skip())
 
-    @plainly
+    @errors_as_messages
     def suggest(self, path: str | None, preset: Any, short_side: Any, model: Any) -> Any:
         """Return words that may fit a new picture, or the reason why it cannot be used, before its first result."""
         if welcome(path) != NEW_PICTURE:
@@ -274,19 +274,19 @@ class SegmentHandlers:
         except UserError as error:
             return failed(str(error))
 
-    @plainly
+    @errors_as_messages
     def findings(self, run: Run | None, path: str | None) -> Any:
         """Return possible improvements of the words, after a result."""
         if run is None:
             return ""
         segmenter, _ = self._service.encoded(run, path)
-        with for_people():
+        with as_user_errors():
             words = core.text.vocabulary.parse_vocabulary(run.request.words)
             found = core.text.linter.lint(words, segmenter.embed_words, segmenter.unknown_words)
             corrections = islice(core.text.spelling.corrections(words.prompts).items(), core.text.linter.MOST_FINDINGS)
             return about_words.findings(found, dict(corrections))
 
-    @plainly
+    @errors_as_messages
     def absent(self, run: Run | None, path: str | None) -> Any:
         """Return classes without a pixel, and those that the picture probably does not show, after a result.
 
@@ -295,7 +295,7 @@ class SegmentHandlers:
         if run is None or run.request.skip_missing:  # without missing classes, the notes of the result name them
             return ""
         segmenter, entry = self._service.encoded(run, path)
-        with for_people():
+        with as_user_errors():
             words = core.text.vocabulary.parse_vocabulary(run.request.words)
             missing = segmenter.missing(entry.encoding, words, templates=run.request.templates)
         found = {*missing, *self._service.again(run, path).result.areas}
@@ -308,7 +308,7 @@ class SegmentHandlers:
             missing, everything_else=run.request.everything_else
         )
 
-    @plainly
+    @errors_as_messages
     def download(
         self, run: Run | None, path: str | None, choice: Any = USUAL, shown: DisplayState | None = None
     ) -> Iterator[DownloadView]:
@@ -318,7 +318,7 @@ class SegmentHandlers:
         name, state = one_of("format", choice, tuple(CHOICES)), shown_of(run, shown)
         yield from downloaded(lambda progress: bundle(self._service, state, path, progress, choice=name), DOWNLOAD)
 
-    @plainly
+    @errors_as_messages
     def figure(
         self, run: Run | None, path: str | None, kind: Any, place: Any, shown: DisplayState | None = None
     ) -> Iterator[DownloadView]:
@@ -338,7 +338,7 @@ class SegmentHandlers:
         chosen, state = one_of("figure", kind, tuple(KINDS)), shown_of(run, shown)
         yield from downloaded(lambda _: figure_file(self._service, state, path, chosen, patch, layer, head), SAVE)
 
-    @plainly
+    @errors_as_messages
     def point(
         self, run: Run | None, token: str, path: str | None, event: gr.SelectData, shown: DisplayState | None = None
     ) -> Any:
@@ -348,7 +348,7 @@ class SegmentHandlers:
         x, y = inside(*point_of(event), self._service.again(run, path).shown.shape[:2])
         return point_facts(point_at(self._service, run, path, x, y, shown_of(run, shown)))
 
-    @plainly
+    @errors_as_messages
     def patch(
         self, run: Run | None, token: str, path: str | None, event: gr.SelectData, shown: DisplayState | None = None
     ) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from demo.handling import plainly, whole
+from demo.handling import errors_as_messages, whole
 from demo.html import caption, percent, seconds
 from demo.service import Service
 from demo.service.tour import STEPS, TourStep, tour_step
@@ -131,17 +131,17 @@ class TourHandlers:
         """Use one service for all pages."""
         self._service = service
 
-    @plainly
+    @errors_as_messages
     def start(self, number: Any) -> TourView:
         """Handle opening of the tab: show the visitor's last step."""
         return self._show(max(1, whole("step", number)))
 
-    @plainly
+    @errors_as_messages
     def back(self, number: Any) -> TourView:
         """Handle Back: show the previous step."""
         return self._show(max(1, whole("step", number) - 1))
 
-    @plainly
+    @errors_as_messages
     def forward(self, number: Any) -> TourView:
         """Handle Next: show the next step."""
         return self._show(min(STEPS, whole("step", number) + 1))

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from demo import core
-from demo.handling import plainly
+from demo.handling import errors_as_messages
 from demo.static import static
 from demo.tabs.common import CHEAP
 
@@ -41,7 +41,7 @@ WORDS_HTML = """
 class WordsHandlers:
     """Event handlers, one method for each event."""
 
-    @plainly
+    @errors_as_messages
     def lists(self) -> list[dict[str, Any]]:
         """Return the classes of all data sets when the page opens; not earlier: the core takes seconds to import."""
         found = core.text.vocabulary.dataset_entries()

@@ -23,7 +23,7 @@ from cliptrase_core.io import memory
 from cliptrase_core.models import hub, loading
 from demo import model_facts, models
 from demo.drawing import model_pixels
-from demo.errors import UserError, for_people
+from demo.errors import UserError, as_user_errors
 from demo.jobs import watched
 from demo.model_facts import offered, read_key
 from demo.models import ModelRegistry
@@ -511,7 +511,7 @@ def test_memory_that_ran_out_is_said_with_a_smaller_size(failure, plain, photo, 
 
 def test_other_failures_are_not_taken_for_a_lack_of_memory():
     for failure in (RuntimeError("shape mismatch"), OSError(2, "No such file")):
-        with pytest.raises(type(failure)), for_people():
+        with pytest.raises(type(failure)), as_user_errors():
             raise failure
 
 

@@ -33,7 +33,7 @@ import torch, open_clip, scipy.ndimage, pycocotools.mask, huggingface_hub, gradi
 import numpy as np
 from demo import models
 from demo.api import Endpoints
-from demo.errors import for_people
+from demo.errors import as_user_errors
 from demo.drawing import heat_map
 from demo.tabs.refine import RefineHandlers
 from demo.model_facts import read_key
@@ -49,7 +49,7 @@ class Slow:
             time.sleep(0.005)
 
 def complain():
-    with for_people():
+    with as_user_errors():
         raise ValueError
 
 CALLS = {

@@ -24,7 +24,7 @@ from PIL import Image
 from cliptrase_core import Cancelled, CancelToken, cancellable
 from demo.addresses import group_of, trusted_proxies, visitor_address
 from demo.cancelling import Tokens, limit_of
-from demo.handling import TOOK_TOO_LONG, plainly
+from demo.handling import TOOK_TOO_LONG, errors_as_messages
 from demo.jobs import watched
 from demo.settings import EXAMPLES, SESSIONS_EACH, TIME_LIMIT_S
 from demo.tabs.model import ModelHandlers
@@ -141,7 +141,7 @@ def test_a_token_is_the_same_for_all_steps_of_an_event_and_goes_with_it():
 def test_who_goes_ends_his_own_work_only(name, ended):
     wanted = Tokens()
     tokens = {event: wanted.token(event, tab, 0.0) for event, tab in (("a", "tab 1"), ("b", "tab 1"), ("c", "tab 2"))}
-    wanted.left(name)
+    wanted.cancel_reader(name)
     assert {event for event, token in tokens.items() if token.cancelled} == ended
 
 
@@ -149,7 +149,7 @@ def test_who_goes_ends_his_own_work_only(name, ended):
 def test_who_goes_before_his_work_has_begun_does_not_want_it_but_may_come_back(name):
     wanted = Tokens()
     asked = time.monotonic() - 1
-    wanted.left(name)
+    wanted.cancel_reader(name)
     assert wanted.token("a", "tab", asked).cancelled
     assert not wanted.token("b", "tab", time.monotonic() + 1).cancelled
     assert not wanted.token("c", "another", asked).cancelled
@@ -159,10 +159,10 @@ def test_tokens_of_events_that_ended_without_a_word_are_dropped(monkeypatch):
     wanted, now = Tokens(), [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     wanted.token("a", None, 0.0)
-    wanted.left("x")
+    wanted.cancel_reader("x")
     now[0] = 10 * TIME_LIMIT_S
     wanted.token("b", None, 0.0)
-    assert not wanted._left
+    assert not wanted._disconnected
     assert len(wanted) == 1
 
 
@@ -175,12 +175,12 @@ def test_downloads_have_no_time_limit_and_all_else_has():
 
 @pytest.mark.parametrize("steps", [True, False])
 def test_the_time_limit_is_said_and_a_stop_is_no_failure(steps, caplog):
-    @plainly
+    @errors_as_messages
     def once():
         with cancellable(CancelToken(0.0)):
             raise_if_cancelled()
 
-    @plainly
+    @errors_as_messages
     def several():
         with cancellable(CancelToken(0.0)):
             yield from watched(lambda tell: tell(0.5, "half"))
@@ -218,12 +218,12 @@ def test_work_in_a_thread_of_its_own_heeds_the_token_of_its_maker():
 def test_who_left_long_ago_is_forgotten_also_if_no_work_begins(monkeypatch):
     wanted = Tokens()
     for name in ("a", "b", "a"):
-        wanted.left(name)
-    assert list(wanted._left) == ["b", "a"]
+        wanted.cancel_reader(name)
+    assert list(wanted._disconnected) == ["b", "a"]
     monkeypatch.setattr("demo.cancelling.FORGOTTEN_S", 0.0)
     for i in range(100):
-        wanted.left(f"stranger {i}")
-    assert len(wanted._left) <= 1
+        wanted.cancel_reader(f"stranger {i}")
+    assert len(wanted._disconnected) <= 1
 
 
 LONG_NAMES = ["x" * 65, "x" * 50_000, "a_b", "a b", "", "\n", "<b>", "\u00e4"]
