@@ -8,7 +8,7 @@ from typing import Any
 
 from demo import core
 from demo.html import whole_percent
-from demo.model_facts import ModelFacts, Offered, split_key
+from demo.model_facts import ModelFacts, Offered
 from demo.service import Matrix, PatchAttention, PictureKey, RefinedView, SegmentView
 from demo.service.compare import Difference, Variant
 from demo.settings import REFINERS
@@ -16,7 +16,7 @@ from demo.settings import REFINERS
 
 def describe_model(key: PictureKey) -> Mapping[str, str]:
     """Return the model of a result as plain JSON."""
-    return dict(zip(("model", "pretrained"), split_key(key.model), strict=True))
+    return dict(zip(("model", "pretrained"), core.models.loading.parse_model(key.model), strict=True))
 
 
 def describe(view: SegmentView, *, masks: bool = False) -> Mapping[str, Any]:

@@ -66,12 +66,6 @@ def key_of(segmenter: Segmenter) -> str:
     return NANO if info.name == NANO else f"{info.name}:{info.pretrained}"
 
 
-def split_key(key: str) -> tuple[str, str]:
-    """Return the architecture and the weights of a key."""
-    name, _, pretrained = key.partition(":")
-    return name, pretrained or "embedded"
-
-
 def _folded(tag: str) -> str:
     """Return a tag in the form that open_clip compares: it ignores case, and "-" equals "_"."""
     return tag.lower().replace("-", "_")
