@@ -78,6 +78,7 @@ def theme() -> gr.themes.Base:
 
 
 CSS = static("app.css") + static("phone.css")
+SCRIPTS = ("app.js", "history.js", "queue.js", "tables.js", "files.js", "navigation.js")  # in one scope, in this order
 
 
 class PageHandlers:
@@ -283,7 +284,7 @@ def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
                 Middleware(Installable, TITLE),
             ]
         },
-        "js": static("app.js"),
+        "js": "() => {\n" + "".join(map(static, SCRIPTS)) + "}",
         "pwa": True,  # installable: a browser can install the page as an app
         "favicon_path": str(ICON),
     }
