@@ -77,7 +77,7 @@ def _unpacked(archive: str, batch: SavedBatch, folder: str) -> Opened:
         own = (saved.refiner, saved.mode, saved.keep) != (refiner, mode, None)
         results.append((_written(archive, saved, Path(folder) / str(number)), replace(saved, own=own)))
     missing = [saved.picture for path, saved in results if not path]
-    others = [saved.picture for _, saved in results if request not in (saved.request, saved.automatic)]
+    others = [saved.picture for _, saved in results if request not in (saved.request, saved.of_batch)]
     return_too = ", and their fixes return" if any(saved.fixes for path, saved in results if not path) else ""
     remarks = [
         _remark(batch.unread, "Not opened, because they cannot be read or repeat a picture:"),
@@ -93,8 +93,7 @@ def _unpacked(archive: str, batch: SavedBatch, folder: str) -> Opened:
 def _common(results: Sequence[Saved]) -> tuple[SegmentRequest, tuple[str | None, str, str]]:
     """Return the request, and refiner, mode and model, of most results."""
     exact = {saved.request for saved in results}
-    # Records without names of automatic options hold the values that suited each picture.
-    ((most, _),) = Counter(saved.automatic for saved in results).most_common(1)
+    ((most, _),) = Counter(saved.of_batch for saved in results).most_common(1)
     (((refiner, mode, model), _),) = Counter((one.refiner, one.mode, one.model) for one in results).most_common(1)
     return exact.pop() if len(exact) == 1 else most, (refiner, mode, model)
 

@@ -64,6 +64,7 @@ class Saved:
         content: content of the picture's file, or None.
         own: True if refiner, mode and masks are the picture's own, False if they are those of its whole batch.
         files: keys under which the record names the files of the result.
+        told: True if the record tells which options were automatic; a result of the library has only their values.
     """
 
     picture: str
@@ -78,11 +79,17 @@ class Saved:
     content: bytes | None = None
     own: bool = True
     files: frozenset[str] = frozenset()
+    told: bool = False
 
     @property
     def automatic(self) -> SegmentRequest:
         """The same request with automatic eps and min_samples, which suit picture and model."""
         return replace(self.request, eps=None, min_samples=None)
+
+    @property
+    def of_batch(self) -> SegmentRequest:
+        """The likely request for the whole batch: eps and min_samples differ by picture unless they were chosen."""
+        return self.request if self.told else self.automatic
 
     @property
     def changed(self) -> bool:
@@ -275,7 +282,8 @@ def _understood(record: Mapping[str, Any]) -> Saved:
         with as_user_errors():
             side = short if preset == "auto" and short in SHORT_SIDES else None
             request = SegmentRequest(words=words, preset=preset, short_side=side, **given)
-            request = _as_chosen(request, record.get("automatic"))
+            automatic = _automatic(record)
+            request = _as_chosen(request, automatic)
             fixes = core.refine.read_fixes(settings.get("fixes", []))
             keep = None if "keep" not in settings else tuple(settings["keep"])
             if not all(type(number) is int for number in keep or ()):
@@ -289,7 +297,21 @@ def _understood(record: Mapping[str, Any]) -> Saved:
     key = NANO if model == NANO else f"{model}:{weights}"
     size = (shape[0], shape[1])
     name = Path(record["picture"]).name
-    return Saved(name, size, request, key, areas, refiner, mode, keep, fixes, files=files)
+    told = automatic is not None
+    return Saved(name, size, request, key, areas, refiner, mode, keep, fixes, files=files, told=told)
+
+
+def _automatic(record: Mapping[str, Any]) -> Any:
+    """Return the names of the automatic options: as listed by the page, or unset in the request of the command line.
+
+    The page has one choice for eps and min_samples: if only one of them was automatic, both keep their values.
+    """
+    request = record.get("request")
+    if "automatic" in record or not isinstance(request, Mapping):
+        return record.get("automatic")
+    unset = {name for name, value in request.items() if value is None}
+    clusters = {"eps", "min_samples"}
+    return unset if clusters <= unset else unset - clusters
 
 
 def _as_chosen(request: SegmentRequest, automatic: Any) -> SegmentRequest:
@@ -297,8 +319,8 @@ def _as_chosen(request: SegmentRequest, automatic: Any) -> SegmentRequest:
 
     Args:
         request: request with the effective value of every option.
-        automatic: names of the automatic options; None in older records and those of the command line: then an option
-            counts as automatic if it equals the automatic choice.
+        automatic: names of the automatic options; None for a record that does not tell: then an option counts as
+            automatic if it equals the automatic choice.
     """
     if automatic is None:
         method, preset = (

@@ -11,6 +11,7 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
+from cliptrase_core import cli
 from cliptrase_core.io.export.formats import read_formats
 from cliptrase_core.io.export.saving import save
 from cliptrase_core.refine import Fix
@@ -108,6 +109,24 @@ def test_the_queue_comes_back_with_its_fixes_and_gives_the_same_archive(handlers
         one, two = (json.loads(files[f"{name}.json"]) for files in (before, after))
         assert one["settings"] == two["settings"]
         assert one["classes"] == two["classes"]
+
+
+@pytest.mark.parametrize(
+    "chosen", [{}, {"method": "sclip", "vote": True}, {"eps": 0.9, "min_samples": 3}, {"min_samples": 5}]
+)
+def test_a_folder_of_the_command_line_opens_with_its_options(opener, tmp_path, chosen):
+    for name in NAMES:
+        shutil.copy(EXAMPLES / f"{name}.jpg", tmp_path)
+    flags = ["--vote" if value is True else f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
+    folder = tmp_path / "out"
+    assert cli.main(["segment", str(tmp_path), "--vocabulary", WORDS, "--output", str(folder), *flags]) == 0
+    values = opener.open(shutil.make_archive(str(tmp_path / "out"), "zip", folder), None, None)
+    if chosen == {"min_samples": 5}:  # the page has one choice for both, and eps differs by picture
+        assert asked_by(values).min_samples == 5
+        assert "Made with other words or settings" in values["status"]
+    else:
+        assert asked_by(values) == SegmentRequest(WORDS, **chosen)
+        assert "Made with other words or settings" not in values["status"]
 
 
 @pytest.mark.parametrize("choice", [*CHOICES])
