@@ -108,14 +108,16 @@ WINDOWS = Preset("windows", None, crop=False, positions="published", clustering=
 """Preset for windows and whole pictures as in the programs of other methods; users cannot choose its name."""
 
 
-def preset_by_name(name: str) -> Preset:
-    """Return the preset of this name.
+def preset_by_name(name: str | Preset) -> Preset:
+    """Return the preset of this name; `WINDOWS`, which users cannot name, is given itself.
 
     Raises:
         InputError: unknown name.
     """
+    if name is WINDOWS:
+        return WINDOWS
     expect_one_of("preset", name, PRESETS)
-    return PRESETS[name]
+    return PRESETS[str(name)]
 
 
 def preset_of_encoding(name: str) -> Preset:

@@ -119,7 +119,7 @@ class Segmentation:
         grid: (h, w) in patches.
         settings: all settings that are needed to repeat the result; JSON values.
         timings: seconds by stage.
-        notes: notes for the user (words that were merged or dropped); may be empty.
+        notes: notes for the user: words that were merged or dropped, and what may mislead; may be empty.
         model_input: (H, W, 3) uint8, model input, of the same area as the labels; None if unknown. A result does not
             store the picture at full size: methods that show it take it as an argument.
         name: file name of the picture, without folders; empty if it has none.

@@ -173,8 +173,7 @@ class Segmenter:
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> list[ImageEncoding]:
         """Encode several pictures, as `encode` does; pictures with the same model frame share a forward pass."""
-        chosen = preset if isinstance(preset, Preset) else preset_by_name(preset)  # an evaluation has one of its own
-        return self._encoder.encode(images, chosen, short_side, max_pixels)
+        return self._encoder.encode(images, preset_by_name(preset), short_side, max_pixels)
 
     @takes(SegmentOptions)
     @as_loaded

@@ -78,7 +78,7 @@ def theme() -> gr.themes.Base:
 
 
 CSS = static("app.css") + static("phone.css")
-SCRIPTS = ("app.js", "history.js", "queue.js", "tables.js", "files.js", "navigation.js")  # in one scope, in this order
+SCRIPTS = ("app.js", "history.js", "queue.js", "lists.js", "files.js", "navigation.js")  # in one scope, in this order
 
 
 class PageHandlers:

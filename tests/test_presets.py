@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -56,6 +57,8 @@ def test_the_preset_of_windows_has_no_name_that_users_can_choose(segmenter, pict
     for refuse in (segmenter.encode, segmenter.view, segmenter.capture):
         with pytest.raises(InputError, match=r"preset: expected one of auto, paper-224, paper-336, got 'windows'"):
             refuse(picture, WINDOWS.name)
+    with pytest.raises(InputError, match="preset: expected one of auto"):  # an encoding knows only its name
+        segmenter.encode_batch([picture], replace(PRESETS["auto"], templates="openai80"))
     (encoding,) = segmenter.encode_batch([picture], WINDOWS)
     assert encoding.preset == WINDOWS.name
     assert segmenter.scores(encoding, "cat; dog", method="gem").logits.shape[0] == 2

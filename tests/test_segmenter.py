@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from cliptrase_core import METHODS, InputError, Segmenter, UnsupportedBackboneError, parse_vocabulary
+from cliptrase_core.inspection.scores import notes_on
 from cliptrase_core.io.files import asset
 from cliptrase_core.models.encoder import normalise, resize_and_crop
 from cliptrase_core.regions import cache, clustering
@@ -166,8 +167,17 @@ def test_an_image_prior_below_zero_is_noted_since_the_product_turns_it_around(se
     for rows, said in (([like, like], False), ([like, unlike], True)):
         words = {"text_features": torch.cat(rows), "class_names": ["cat", "dog"]}
         notes = segmenter.segment(encoding, **words, image_prior=True).notes
-        assert [note for note in notes if "similarity to dog is negative" in note] == list(notes) * said
+        assert [note for note in notes if 'similarity to "dog" is negative' in note] == list(notes) * said
         assert segmenter.segment(encoding, **words).notes == ()
+
+
+def test_only_words_that_compete_are_in_the_note_on_the_image_prior():
+    words, negative = parse_vocabulary("cat; dog; car"), torch.tensor([1.0, -1.0, -1.0])
+    assert notes_on(words, [1, 2], False, negative) == ()
+    (note,) = notes_on(words, [1], False, negative)
+    assert 'similarity to "car" is negative' in note
+    for all_missing in (notes_on(words, [0, 1, 2], False, negative), notes_on(words, [], False, negative)):
+        assert 'similarity to "dog", "car" is negative' in all_missing[-1]
 
 
 @pytest.mark.parametrize("preset", ["auto", "paper-224"])

@@ -165,9 +165,10 @@ def _doctor(options: argparse.Namespace) -> int:
 def _load(options: argparse.Namespace) -> Segmenter:
     from cliptrase_core.segmenter import Segmenter
 
-    return Segmenter.from_pretrained(
-        options.model, options.pretrained, device=options.device, precision=options.precision
-    )
+    model = options.model
+    if options.pretrained and model == os.environ.get("CLIPTRASE_MODEL"):
+        model = model.partition(":")[0]  # typed weights replace those of the environment
+    return Segmenter.from_pretrained(model, options.pretrained, device=options.device, precision=options.precision)
 
 
 def _complain(problem: object) -> int:

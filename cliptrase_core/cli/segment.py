@@ -215,7 +215,8 @@ class _Run:
         found = ", ".join(f"{shown[name]} {share:.1%}" for name, share in areas.items())
         absent = [shown[name] for name in result.class_names if name not in areas]
         found += f"; not found: {some(absent, MOST_ABSENT)}" if absent else ""
-        return ". ".join([found, *(note for note in result.notes if note not in self.vocabulary.notes)])
+        notes = [note for note in result.notes if note not in self.vocabulary.notes]
+        return " ".join([f"{found}.", *notes]) if notes else found
 
     def _settings(self) -> dict[str, Any]:
         return {name: getattr(self.options, name) for name in SETTINGS}

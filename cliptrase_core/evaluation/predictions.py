@@ -278,6 +278,8 @@ class FilePredictor:
 
     def predict_each(self, samples: Sequence[Sample], predictors: Sequence[FilePredictor]) -> list[list[Finish]]:
         """Return the labels read by `prepare`, as one function for each sample."""
+        if any(one is not self for one in predictors):
+            raise ValueError("the labels of files are those of one folder")
         return [[partial(_given, sample) for sample in samples] for _ in predictors]
 
     def _labels(self, raw: Labels, name: str) -> Labels:

@@ -23,7 +23,7 @@ from cliptrase_core.io.memory import expect_memory
 from cliptrase_core.methods.features import expect_depth
 from cliptrase_core.methods.registry import Method, method_by_name
 from cliptrase_core.options import SegmentOptions, arguments_of
-from cliptrase_core.presets import PRESETS, WINDOWS, preset_by_name
+from cliptrase_core.presets import WINDOWS, Preset, preset_by_name
 from cliptrase_core.results import ImageEncoding
 from cliptrase_core.segmenter import Segmenter
 
@@ -184,7 +184,7 @@ class SlidePredictor:
         self._shared = slide
         self._method = method or method_by_name(options.method)
         expect_depth(self._method, len(segmenter.backbone.blocks))
-        self._preset = PRESETS["auto"] if slide.positions == "size" else WINDOWS
+        self._preset: str | Preset = "auto" if slide.positions == "size" else WINDOWS
 
     def stamp(self, key: str) -> tuple[int, ...]:
         """Return an empty tuple: the header identifies the model."""
@@ -280,7 +280,7 @@ def expect_slidable(options: SegmentOptions) -> None:
 
 def _expect_shared(predictors: Sequence[PresetPredictor | SlidePredictor]) -> None:
     """Raise ValueError unless model inputs and windows of one predictor are those of all."""
-    if any(one._shared != predictors[0]._shared for one in predictors):
+    if any(getattr(one, "_shared", None) != predictors[0]._shared for one in predictors):
         raise ValueError("predictors that share encodings must differ in the method alone")
 
 

@@ -125,10 +125,11 @@ def notes_on(
             published, needs positive ones; CLIP's are.
     """
     notes = words.notes_beside_others if with_rest else words.notes
-    if not with_rest and len(set(missing)) == len(set(words.prompt_labels)):
-        notes = (*notes, ALL_MISSING)
-    cosines = [] if prior is None else prior.tolist()
-    if negative := [prompt for prompt, cosine in zip(words.prompts, cosines, strict=False) if cosine < 0]:
+    left_out = set(missing)
+    if not with_rest and left_out == set(words.prompt_labels):
+        notes, left_out = (*notes, ALL_MISSING), set()
+    weighed = [] if prior is None else list(zip(words.prompts, words.prompt_labels, prior.tolist(), strict=True))
+    if negative := [f'"{word}"' for word, label, cosine in weighed if cosine < 0 and label not in left_out]:
         to = some(negative, _NAMED)
         prior_note = (
             f"The image prior misleads: the picture's similarity to {to} is negative, and minus times minus is plus."

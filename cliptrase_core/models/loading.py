@@ -135,6 +135,7 @@ def load(
         WeightsError: weights that are missing, damaged, do not fit or were trained with the other activation.
     """
     _expect_texts(name, pretrained)
+    name = name.strip()
     if ":" in name:
         if pretrained is not None:
             got = f"{name!r} and {os.fspath(pretrained)!r}"

@@ -118,7 +118,7 @@ def loaded_sam(name: str, checkpoint: str | None = None, *, device: str = "cpu")
     """Return one of `SAMS`, loaded once for all callers; arguments and errors as for `load_refiner`."""
     from cliptrase_core.refine.by_sam import SamRefiner
 
-    path = None if checkpoint is None else Path(checkpoint).absolute()
+    path = None if checkpoint is None else Path(checkpoint).resolve()
     key = (name, path, None if path is None else _written(path), device)
     if _LOADED.peek(key) is None and checkpoint is None and name in PUBLISHED_SAMS:
         path = sam_checkpoints.fetch(name)  # not in the cache's lock, so that others need not wait

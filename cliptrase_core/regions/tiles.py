@@ -51,7 +51,7 @@ class _Span:
 
 
 def largest_in_tiles(maps: Maps, size: Size, ids: npt.NDArray[Id]) -> npt.NDArray[Id]:
-    """Return the name of the largest map at each pixel, (H, W); on ties the map of the lowest index.
+    """Return the id of the largest map at each pixel, (H, W); on ties the map of the lowest index.
 
     Args:
         maps: (C, h, w).

@@ -1,4 +1,5 @@
 // Files that are dropped, pasted or chosen: pictures, a batch, or a saved result; and their previews.
+// Continues app.js, in its scope.
 
 // --- a picture or a saved result can be dropped or pasted anywhere ---
 

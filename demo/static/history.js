@@ -1,4 +1,5 @@
 // What the address and the browser's history hold: the displayed patch, layer and head, refinement and fixes.
+// Continues app.js, in its scope.
 
 // --- displayed patch, layer, head and kind of map after recovery: in the address, and (but for the kind) for figures ---
 

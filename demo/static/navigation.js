@@ -1,4 +1,5 @@
 // Ways through the page by keyboard, screen reader and phone: bar, tabs, names that Gradio lacks, border of two pictures, turning.
+// Continues app.js, in its scope.
 
 // --- bar on phones, skip link past the examples, announcements for screen readers ---
 
@@ -95,3 +96,7 @@ UPRIGHT.addEventListener("change", () => {
 });
 // On a phone the page ends above the words, at any height of the text beside them.
 new ResizeObserver(([{ target }]) => document.body.style.setProperty("--ask", `${target.offsetHeight}px`)).observe($("#ask"));
+// A list that scrolls is a stop of the Tab key of its own; Gradio then leaves a part of it open over its label.
+document.addEventListener("keydown", event => {
+  if (event.key === "Tab") for (const list of document.querySelectorAll(".options, .option-list")) list.tabIndex = -1;
+}, true);

@@ -1,4 +1,5 @@
 // The queue of the Batch tab: its unsaved results, and its picture that is shown above.
+// Continues app.js, in its scope.
 
 // --- a batch is nowhere in the history: ask before the page is left, unless its results were downloaded ---
 
@@ -11,11 +12,6 @@ document.addEventListener("click", event => {
   if (!event.target.closest("#batch-file")) return;
   packed = queued();
   if (above && !$("#batch-news").textContent.includes("Not in the download")) downloaded = packing;
-}, true);
-
-// A list that scrolls is a stop of the Tab key of its own; Gradio then leaves a part of it open over its label.
-document.addEventListener("keydown", event => {
-  if (event.key === "Tab") for (const list of document.querySelectorAll(".options, .option-list")) list.tabIndex = -1;
 }, true);
 
 // --- the picture of the queue that is shown above is marked there, and the next one is a button away ---

@@ -194,7 +194,7 @@ class ClustersHandlers:
 
 
 def _view(found: Clusters, chosen: int | None = None, patch: tuple[int, int] | None = None) -> ClustersView:
-    colours, request = core.viz.palette.region_colours(found.count), found.view.run.request
+    colours, automatic = core.viz.palette.region_colours(found.count), found.view.run.request.own_clustering is None
     before, after = (
         save_picture(numbered(region_map(found.view.patches, ids, colours, found.changed, chosen), ids))
         for ids in (found.before, found.after)
@@ -209,8 +209,8 @@ def _view(found: Clusters, chosen: int | None = None, patch: tuple[int, int] | N
             [(f"Region {vote.region}", vote.region) for vote in found.votes],
             value=None if chosen is None or chosen < 0 else chosen,
         ),
-        eps=gr.Slider(value=round(found.automatic.eps, 3)) if request.eps is None else gr.skip(),
-        min_samples=gr.Slider(value=found.automatic.min_samples) if request.min_samples is None else gr.skip(),
+        eps=gr.Slider(value=round(found.automatic.eps, 3)) if automatic else gr.skip(),
+        min_samples=gr.Slider(value=found.automatic.min_samples) if automatic else gr.skip(),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,11 @@ def test_weights_named_twice_are_refused(photo, tmp_path, monkeypatch, capsys):
     twice = ("--model", "ViT-B-16:laion2b_s34b_b88k", "--pretrained", "mine.pt")
     assert run("segment", photo, "--vocabulary", "cat; dog", "--output", tmp_path / "out", *twice) == 2
     assert "expected one name of weights, got 'ViT-B-16:laion2b_s34b_b88k' and 'mine.pt'" in capsys.readouterr().err
+    monkeypatch.setenv("CLIPTRASE_MODEL", "ViT-B-16:laion2b_s34b_b88k")  # only one was typed: it wins
+    assert run("segment", photo, "--vocabulary", "cat; dog", "--output", tmp_path / "out", *twice[2:]) == 2
+    said = capsys.readouterr().err
+    assert re.search("weights.*mine.pt", said)
+    assert "laion" not in said
 
 
 def test_segment_writes_files_that_reopen(photo, tmp_path, capsys):

@@ -561,6 +561,10 @@ def test_the_line_of_a_picture_names_the_classes_that_are_absent(tmp_path, capsy
     assert re.search(r"; not found: (\w[\w ]*, ){5}\w[\w ]* and \d\d more$", capsys.readouterr().out.strip())
     assert run(horses, "--vocabulary", "sofa; submarine", "--skip-missing", "--output", tmp_path / "four") == 0
     assert capsys.readouterr().out.strip().endswith("No class seems to be in the picture, so none is left out.")
+    prior = ("--skip-missing", "--image-prior", "--output", tmp_path / "five")
+    assert run(horses, "--vocabulary", "submarine; laptop", *prior) == 0
+    line = capsys.readouterr().out.strip()
+    assert re.search(r"(%|: \w+)\. No class [^.]* left out\. The image prior misleads: [^.]*\.$", line)
 
 
 def test_values_of_the_clustering_change_regions_without_a_vote_too(tmp_path):

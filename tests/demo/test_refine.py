@@ -23,7 +23,7 @@ from cliptrase_core.errors import WeightsError
 from cliptrase_core.io import memory
 from cliptrase_core.models import hub
 from cliptrase_core.names import MODES
-from cliptrase_core.refine import report, sam_checkpoints
+from cliptrase_core.refine import base, sam_checkpoints
 from cliptrase_core.refine.fixes import Fix
 from cliptrase_core.refine.sam import Sam
 from cliptrase_core.refine.sam_checkpoints import PUBLISHED
@@ -100,7 +100,7 @@ def without_sky(service, monkeypatch):
 
     def make(view, pixels, request, **rest):
         labels = np.where(view.result.labels == 2, 0, view.result.labels)
-        return report.refined(view.result, labels, refiner="edges", mode="guided filter", settings={}, seconds=0.0)
+        return base.refined(view.result, labels, refiner="edges", mode="guided filter", settings={}, seconds=0.0)
 
     monkeypatch.setattr("demo.service.service.make_refined", make)
     return Service(Settings(model="nano", device="cpu"), service.models)

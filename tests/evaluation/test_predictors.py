@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation import windows as module
+from cliptrase_core.evaluation.predictions import FilePredictor
 from cliptrase_core.evaluation.predictors import PresetPredictor, SlidePredictor
 from cliptrase_core.evaluation.profiles import Slide
 from cliptrase_core.evaluation.sources import Sample
@@ -202,3 +204,12 @@ def test_predictors_with_other_model_inputs_or_windows_never_share_encodings(seg
     for one in both:
         with pytest.raises(ValueError, match="must differ in the method alone"):
             one.predict_each([sample], both)
+
+
+def test_labels_of_files_and_of_a_model_are_not_mixed(segmenter, tmp_path):
+    Image.new("L", (48, 40)).save(tmp_path / "a.png")
+    files = FilePredictor(tmp_path, ["a"], ["cat"], None, None)
+    model = PresetPredictor(segmenter, "auto", SegmentOptions(), None)
+    for one in (files, model):
+        with pytest.raises(ValueError, match="of one folder|must differ in the method alone"):
+            one.predict_each([], [model, files])

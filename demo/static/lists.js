@@ -1,4 +1,5 @@
 // Clicks on lists: buttons that delete, the legend, and the headers of tables.
+// Continues app.js, in its scope.
 
 // --- what would be lost takes a second click. Not `confirm`, which browsers ignore inside another site's page ---
 
