@@ -1,4 +1,4 @@
-"""The page: theme, tabs, opening, and events that concern more than one tab."""
+"""The page: its tabs, and events that concern more than one of them."""
 
 from __future__ import annotations
 
@@ -13,133 +13,33 @@ from starlette.middleware import Middleware
 from demo import changing, reopen, review
 from demo.api import Endpoints, publish
 from demo.changing import ChangeHandlers
-from demo.drawing import thumbnail
-from demo.examples import FIRST, example_at, read_examples
+from demo.examples import read_examples
 from demo.guard import GuardedBlocks, OnlyPublicCalls, SafeHeaders
-from demo.handling import errors_as_messages, further_options, request_fields, spoken
+from demo.handling import further_options, request_fields, spoken
 from demo.html import strip
 from demo.installable import Installable
+from demo.opening import PageHandlers
 from demo.reopen import ReopenHandlers
 from demo.review import ReviewHandlers
 from demo.security import Gate
 from demo.service import Service
-from demo.service.tour import tour_example
 from demo.settings import DELETE_CACHE, ICON, MAX_UPLOAD_BODY, QUEUE_SIZE
 from demo.static import static
 from demo.tabs import ask, attention, batch, clusters, compare, lens, model, my_pictures, refine, result, tour, words
-from demo.tabs.ask import MOST_WORDS, PLAIN, settings_of
+from demo.tabs.ask import PLAIN
 from demo.tabs.attention import AttentionHandlers
 from demo.tabs.batch import BatchHandlers
 from demo.tabs.clusters import ClustersHandlers
 from demo.tabs.common import CHEAP, EACH, LAST, PRIVATE, QUIET, Shared, hidden_text
 from demo.tabs.compare import CompareHandlers
-from demo.tabs.model import HeadView, ModelHandlers, banner, head_view
+from demo.tabs.model import ModelHandlers, banner
 from demo.tabs.my_pictures import MyPicturesHandlers
 from demo.tabs.refine import RefineHandlers
 from demo.tabs.result import ResultView, SegmentHandlers
 from demo.tabs.tour import TourHandlers
 from demo.tabs.words import WordsHandlers
+from demo.theme import CSS, SCRIPT, theme
 from demo.visitors import Departures
-
-
-def theme() -> gr.themes.Base:
-    """Return the theme Soft without coloured backgrounds of labels; its fonts are the system's, without a download."""
-    return gr.themes.Soft(
-        primary_hue="teal",
-        secondary_hue="teal",
-        neutral_hue="slate",
-        font=["system-ui", "sans-serif"],
-        font_mono=["ui-monospace", "monospace"],
-    ).set(
-        block_title_background_fill="transparent",
-        block_title_background_fill_dark="transparent",
-        block_title_padding="0",
-        block_title_text_color="*body_text_color",
-        block_title_text_color_dark="*body_text_color",
-        block_title_text_weight="600",
-        block_label_text_color="*body_text_color",
-        block_label_text_color_dark="*body_text_color",
-        # Gradio's own greys and teals have less contrast than WCAG requires (4.5 : 1, edges of fields 3 : 1).
-        block_info_text_color="*body_text_color_subdued",
-        body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_400",
-        input_placeholder_color="*neutral_500",
-        input_border_color="*neutral_500",
-        input_border_width="1px",
-        checkbox_border_color="*neutral_500",
-        button_primary_background_fill="*primary_700",
-        button_primary_background_fill_hover="*primary_800",
-        button_primary_background_fill_dark="*primary_700",
-        button_primary_background_fill_hover_dark="*primary_800",
-        checkbox_label_background_fill_selected="*primary_700",
-        checkbox_label_background_fill_selected_dark="*primary_700",
-        color_accent="*primary_700",
-    )
-
-
-CSS = static("app.css") + static("phone.css")
-SCRIPTS = ("app.js", "history.js", "queue.js", "lists.js", "files.js", "navigation.js")  # in one scope, in this order
-
-
-class PageHandlers:
-    """Handlers of the events of the whole page, one method per event; stores no data of visitors."""
-
-    def __init__(self, service: Service) -> None:
-        """Serve pages from one service."""
-        self._service = service
-
-    @errors_as_messages
-    def greet(self, request: gr.Request) -> dict[str, Any]:
-        """Return values by component for an opened page: banner, examples, request of its address or first example."""
-        self._service.start()
-        found, head = read_examples(), head_view(self._service.status())
-        query = dict(request.query_params) if request else {}
-        named = {example.name: example for example in found}
-        example = named.get(query.get("example", ""), named.get(FIRST, found[0] if found else None))
-        if "own" in query:  # words for the user's own picture, which the browser restores: they suit no example
-            example = None
-        words = query.get("words", "")[:MOST_WORDS] or (example.words if example else "")
-        return {
-            "banner": head.banner,
-            "offer": head.offer,
-            "examples": [{"title": e.title, "alt": e.alt, "thumbnail": thumbnail(e.path)} for e in found],
-            "opening": str(example.path) if example else None,
-            "opening_words": words,
-            "opening_example": example.name if example else "",
-            "everything_else_chosen": "yes" if "everything_else" in query else "",
-            "session": request.session_hash if request else "",
-            **_within_sliders(settings_of(query)),
-        }
-
-    @errors_as_messages
-    def tick(self, model: str | None) -> tuple[Any, ...]:
-        """Show the default model at each tick unless the visitor chose one; the timer stops when nothing is loading."""
-        status = self._service.status()
-        chosen = HeadView(gr.skip(), gr.Button(visible=False), gr.skip())  # visitors who chose a model get no offer
-        head = chosen if model else head_view(status)
-        return *head, gr.Timer(active=status.busy)
-
-    @errors_as_messages
-    def pick_example(self, event: gr.SelectData) -> tuple[str, str, str]:
-        """Return the picture, the words and the name of the clicked example."""
-        example = example_at(event.index)
-        return str(example.path), example.words, example.name
-
-    @errors_as_messages
-    def take_over(self) -> tuple[str, str, str]:
-        """Return the picture, the words and the name of the tour's example, for use on the page."""
-        example = tour_example()
-        return str(example.path), example.words, example.name
-
-
-def _within_sliders(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings without eps and min_samples if they are automatic, or out of the range of their sliders."""
-    found = dict(settings)
-    for name, (low, high) in (("eps", clusters.EPS), ("min_samples", clusters.MIN_SAMPLES)):
-        if found.get("automatic", True) or not low <= found.get(name, low) <= high:
-            found.pop(name, None)
-    return found
-
 
 TITLE = "CLIPtrase Lab"
 BAR = (
@@ -284,7 +184,7 @@ def launch_options(ready: Callable[[], bool] = lambda: True) -> dict[str, Any]:
                 Middleware(Installable, TITLE),
             ]
         },
-        "js": "() => {\n" + "".join(map(static, SCRIPTS)) + "}",
+        "js": SCRIPT,
         "pwa": True,  # installable: a browser can install the page as an app
         "favicon_path": str(ICON),
     }

@@ -69,18 +69,20 @@ PAGE_FLOORS: tuple[set[str], ...] = (
         "quick",
         "html",
     },
-    {"errors", "zerogpu", "cancelling", "connections", "visitors"},
+    {"errors", "theme", "zerogpu", "cancelling", "connections", "visitors"},
     {"examples", "environment", "zerogpu_model", "drawing", "model_facts"},
     {"models"},
     {"service"},
     {"answers", "handling", "compare_html", "about_words"},
     {"tabs"},
-    {"changing"},
+    {"changing", "opening"},
     {"api", "guard", "security", "reopen"},
     {"review"},
     {"page"},
 )
-WITH_GRADIO = {"handling", "tabs", "api", "guard", "visitors", "changing", "reopen", "review", "page"}
+WITH_GRADIO = {
+    *("handling", "tabs", "api", "guard", "visitors", "changing", "opening", "reopen", "review", "theme", "page"),
+}
 
 
 @cache

@@ -27,7 +27,8 @@ from demo.errors import UserError, as_user_errors
 from demo.jobs import watched
 from demo.model_facts import offered, read_key
 from demo.models import ModelRegistry
-from demo.page import PageHandlers, build, launch_options
+from demo.opening import PageHandlers
+from demo.page import build, launch_options
 from demo.service import Refinement, SegmentRequest, Service, bundle, point_at
 from demo.service.clusters import clusters_of
 from demo.service.compare import Comparison, variant_views, variants

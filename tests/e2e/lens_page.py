@@ -16,11 +16,11 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 
 from demo.examples import read_examples
-from demo.page import CSS, theme
 from demo.service import SegmentRequest, Service
 from demo.settings import Settings
 from demo.tabs import lens
 from demo.tabs.common import CHEAP, PRIVATE
+from demo.theme import CSS, theme
 
 service = Service(Settings(model="nano", device="cpu"))
 EXAMPLES = {example.name: example for example in read_examples()}
