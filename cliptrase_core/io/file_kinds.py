@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from typing import IO
 
+from cliptrase_core.errors import counted
+
 _MARKS = (
     (0, b"%PDF", "a PDF document"),
     (0, b"version https://git-lfs", "a Git LFS pointer, not the picture: run `git lfs pull` in its repository"),
@@ -75,7 +77,7 @@ def unreadable_kind(file: IO[bytes]) -> str | None:
     bands, bits = tags.get(_BANDS, 1), tags[_BITS]
     kind = _SAMPLE_KINDS.get(tags.get(_SAMPLES, 1), "whole numbers")
     usual = bits in (1, 2, 4, 8, 16) and kind == "whole numbers" and bands in (1, 3, 4)
-    return None if usual else f"a TIFF of {bands} {'band' if bands == 1 else 'bands'} of {bits}-bit {kind}"
+    return None if usual else f"a TIFF of {counted(bands, 'band')} of {bits}-bit {kind}"
 
 
 def _raw_mark(start: bytes) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import BmpImagePlugin, PngImagePlugin, TiffImagePlugin
 
-from cliptrase_core.errors import InputError
+from cliptrase_core.errors import InputError, counted
 from cliptrase_core.io.image import DEFAULT_MAX_PIXELS, damage_explained, expect_pixels, opened_file
 
 IGNORED = -1
@@ -81,7 +81,7 @@ def read_numbers_and_kind(path: str | os.PathLike[str]) -> tuple[npt.NDArray[np.
         head = file.read(4)
         if head not in _TIFF:
             values, depth, mode = _read_png(path, DEFAULT_MAX_PIXELS)
-            return values, f"{'palette' if mode == 'P' else 'grey'} PNG of {depth} bit{'s' if depth > 1 else ''}"
+            return values, f"{'palette' if mode == 'P' else 'grey'} PNG of {counted(depth, 'bit')}"
         file.seek(0)
         with damage_explained(name, DEFAULT_MAX_PIXELS):
             image = TiffImagePlugin.TiffImageFile(file, "")

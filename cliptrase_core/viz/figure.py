@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cliptrase_core.errors import InputError
+from cliptrase_core.errors import InputError, counted
 from cliptrase_core.io.geometry import Size, fitted
 from cliptrase_core.io.image import ImageInput, read_reduced
 from cliptrase_core.results import Refined, Segmentation
@@ -312,7 +312,7 @@ def _regions(axes: Axes, given: _Shown) -> None:
     painted = paint(regions, region_colours(count))
     ground = painted if given.image is None else blend(in_grey(given.image), painted, 0.72)
     axes.imshow(_small(ground), extent=_extent(given))
-    axes.set_title(f"{count} region" + "s" * (count != 1))
+    axes.set_title(counted(count, "region"))
 
 
 def _confidence(axes: Axes, given: _Shown) -> None:
