@@ -132,7 +132,7 @@ def notes_on(
     if negative := [f'"{word}"' for word, label, cosine in weighed if cosine < 0 and label not in left_out]:
         to = some(negative, _NAMED)
         prior_note = (
-            f"The image prior misleads: the picture's similarity to {to} is negative, and minus times minus is plus."
+            f"Leave the image prior out: the picture's similarity to {to} is negative, and minus times minus is plus."
         )
         notes = (*notes, prior_note)
     return notes

@@ -564,7 +564,7 @@ def test_the_line_of_a_picture_names_the_classes_that_are_absent(tmp_path, capsy
     prior = ("--skip-missing", "--image-prior", "--output", tmp_path / "five")
     assert run(horses, "--vocabulary", "submarine; laptop", *prior) == 0
     line = capsys.readouterr().out.strip()
-    assert re.search(r"(%|: \w+)\. No class [^.]* left out\. The image prior misleads: [^.]*\.$", line)
+    assert re.search(r"(%|: \w+)\. No class [^.]* left out\. Leave the image prior out: [^.]*\.$", line)
 
 
 def test_values_of_the_clustering_change_regions_without_a_vote_too(tmp_path):
