@@ -15,6 +15,7 @@ from cliptrase_core.evaluation.metrics import ClassCounts, Counts, Rule, bounds_
 from cliptrase_core.evaluation.records import Record, counts_of, every_record, means
 from cliptrase_core.evaluation.report import FORMAT, Report
 from cliptrase_core.evaluation.run import records_folder
+from cliptrase_core.io.files import MARK
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +123,7 @@ def read_scored(path: Path) -> Scored:
 def _read_report(path: Path) -> Report:
     try:
         report: Any = json.loads(path.read_text(encoding="utf-8"))
+        _expect_no_table(path, report)
         keys = report["pictures"]["keys"] if report["format"] == FORMAT else None
         shaped = isinstance(report["setup"]["quirks"], bool) and all(
             isinstance(entry["value"], (int, float, type(None))) for entry in report["figures"].values()
@@ -129,6 +131,8 @@ def _read_report(path: Path) -> Report:
         names = [row["name"] for row in report["classes"]]
         if not (shaped and isinstance(keys, list) and all(isinstance(name, str) for name in names + keys)):
             raise ValueError
+    except InputError:
+        raise
     except OSError as error:
         got = error.strerror or "one that cannot be read"
         raise InputError(
@@ -143,6 +147,15 @@ def _read_report(path: Path) -> Report:
     return found
 
 
+def _expect_no_table(path: Path, content: Any) -> None:
+    """Raise InputError for the table that --methods or --between writes beside its reports."""
+    tables = {f"{MARK} {name}": name for name in ("methods", "between")}
+    name = tables.get(str(content.get("format"))) if isinstance(content, dict) else None
+    if name is not None:
+        remedy = f"Give one of the reports beside it: {path.stem}.*.json."
+        raise InputError(f"report {path.name!r}", expected="a report", got=f"the table of --{name}", remedy=remedy)
+
+
 def _same(found: dict[str, float], reported: dict[str, float | None]) -> bool:
     if found.keys() != reported.keys():
         return False
@@ -152,11 +165,12 @@ def _same(found: dict[str, float], reported: dict[str, float | None]) -> bool:
 
 def _expect_comparable(a: Scored, b: Scored, keys: Sequence[str]) -> None:
     """Raise InputError if a difference of the figures would be misleading."""
-    reason = None
+    reason, expected = None, "two of the same pictures and classes"
     if list(a.names) != list(b.names):
         reason = "others: their classes differ"
     elif a.rule != b.rule or a.report["figures"].keys() != b.report["figures"].keys():
         reason = f"{b.report['column']} and {a.report['column']}, whose figures follow other rules"
+        expected = "two whose figures follow the same rules"
     elif not keys:
         reason = "none in common"
     else:
@@ -165,7 +179,7 @@ def _expect_comparable(a: Scored, b: Scored, keys: Sequence[str]) -> None:
             reason = f"different ground truth for {keys[int(apart.argmax())]!r}: the masks or the crops differ"
     if reason is not None:
         remedy = "Score both on the same data, by protocols that count the same pixels."
-        raise InputError("reports", expected="two of the same pictures and classes", got=reason, remedy=remedy)
+        raise InputError("reports", expected=expected, got=reason, remedy=remedy)
 
 
 def _bounds(a: Scored, b: Scored, keys: Sequence[str]) -> dict[str, tuple[float, float]]:

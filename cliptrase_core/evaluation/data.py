@@ -70,7 +70,7 @@ def find_data(request: Request) -> Data:
     if request.data == EXAMPLES:
         bundled = read_examples(asset("examples"))
         keys = sha256_of([example.name for example in bundled])
-        return Data(Examples(bundled[: request.limit]), "Bundled examples", "bundled", keys_sha256=keys)
+        return Data(Examples(bundled, request.limit), "Bundled examples", "bundled", keys_sha256=keys)
     word_list: str | None = None
     published = False
     if not isinstance(request.data, str):

@@ -240,6 +240,7 @@ def expect_same(found: Header, header: Header, folder: Path, option: str = "--ou
         name = differing[0]
         first, second = _short(*_differing(wanted.get(name), found.get(name)))
         expected, got = _IN_WORDS.get(name, (f"{name} = {first}", second))
+        got += f"; also different: {', '.join(differing[1:])}" if differing[1:] else ""
         remedy = f"Choose another {option}, or start over with --fresh."
         raise InputError(f"results in {folder.name!r}", expected=f"a run with {expected}", got=got, remedy=remedy)
 

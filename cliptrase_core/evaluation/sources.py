@@ -161,14 +161,16 @@ class Examples:
 
     Args:
         examples: result of `read_examples`.
+        limit: number of the first ones that are used; None for all. The classes are those of all, so that runs with
+            other limits can be compared.
     """
 
-    def __init__(self, examples: Sequence[Example]) -> None:
+    def __init__(self, examples: Sequence[Example], limit: int | None = None) -> None:
         """Store the names; no file is read."""
         self.reading: Mapping[str, Any] | None = None
-        self.keys: Sequence[str] = tuple(example.name for example in examples)
         self.names: Sequence[str] = tuple(dict.fromkeys(name for example in examples for name in example.classes))
-        self._examples = examples
+        self._examples = examples[:limit]
+        self.keys: Sequence[str] = tuple(example.name for example in self._examples)
 
     def stamp(self, index: int) -> tuple[int, ...]:
         """Return size and time of picture and mask; zeros for a missing file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -224,6 +225,25 @@ def test_a_report_says_what_made_it_and_shows_best_and_worst(tmp_path):
         assert name in text
         with Image.open(tmp_path / "out" / name) as sheet:
             assert sheet.width > 700
+
+
+def test_runs_on_more_or_fewer_examples_have_the_same_classes(tmp_path, capsys):
+    evaluate(tmp_path, "--setting", "examples", "--limit", 3, "--save-predictions", tmp_path / "kept")
+    few = ["evaluate", "--setting", "examples", "--limit", "2", "--output", str(tmp_path / "out" / "few.json")]
+    assert cli.main([*few, "--predictions", str(tmp_path / "kept")]) == 0
+    capsys.readouterr()
+    reports = [str(tmp_path / "out" / name) for name in ("few.json", "report.json")]
+    assert cli.main(["evaluate", "--compare", *reports]) == 0
+    said = capsys.readouterr().out
+    assert "1 only here" in said
+    assert "| mIoU" in said
+    assert "equal in 2" in said
+
+
+def test_every_setting_that_differs_from_an_earlier_run_is_named(tmp_path, capsys):
+    evaluate(tmp_path, "--setting", "examples", "--limit", 1, "--batch", 1)
+    evaluate(tmp_path, "--setting", "examples", "--limit", 1, "--method", "clip", code=2)
+    assert re.search(r"expected a run with batch = 8, got 1; also different: .*method", capsys.readouterr().err)
 
 
 def test_data_that_were_repaired_or_exchanged_are_scored_again(tmp_path):

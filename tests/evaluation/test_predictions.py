@@ -420,7 +420,7 @@ def test_a_report_equals_itself_and_what_only_one_has_is_counted(tmp_path, capsy
     ("other", "said"),
     [
         (("--preset", "paper-336"), "different ground truth for 'a'"),
-        (("--protocol", "mmseg-slide"), "whose figures follow other rules"),
+        (("--protocol", "mmseg-slide"), "expected two whose figures follow the same rules, got"),
         (("--reference-quirks",), "whose figures follow other rules"),
     ],
 )
@@ -444,6 +444,14 @@ def emptied(path):
         (lambda path: path.write_bytes(b""), "expected a report of evaluate, got another file"),
         (lambda path: path.write_text('{"format": "cliptrase-lab evaluation"}'), "got another file"),
         (lambda path: path.write_text("[" * 100_000), "got another file"),
+        (
+            lambda path: path.write_text('{"format": "cliptrase-lab methods"}'),
+            "got the table of --methods. Give",
+        ),
+        (
+            lambda path: path.write_text('{"format": "cliptrase-lab between"}'),
+            "got the table of --between. Give",
+        ),
         (lambda path: path.write_text(path.read_text().replace('"keys"', '"names"')), "got another file"),
         (emptied, "the records that its figures follow from, in 'report.records', got 0 of 1"),
         (lambda path: path.write_text(path.read_text().replace('"value": ', '"value": 1')), "got others"),
