@@ -12,11 +12,10 @@ from typing import Any
 from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.compare import differences, read_scored
 from cliptrase_core.evaluation.profiles import PROFILES, Slide
+from cliptrase_core.evaluation.report import TABLES
 from cliptrase_core.evaluation.word_lists import setting_words, usual_words
-from cliptrase_core.io.files import MARK
 from cliptrase_core.methods.registry import Method
 
-FORMAT = f"{MARK} between"
 _FIGURE = "mIoU"
 
 _PICTURE = (("short_side",), ("window", "stride"), ("positions",))
@@ -124,7 +123,7 @@ def chain(found: Sequence[Step], reports: Sequence[Path]) -> list[dict[str, Any]
 
 def to_json(first: str, second: str, rows: Sequence[dict[str, Any]]) -> bytes:
     """Format the chain as JSON; undefined figures are null."""
-    entry = {"format": FORMAT, "between": [first, second], "figure": _FIGURE, "steps": list(rows)}
+    entry = {"format": TABLES["between"], "between": [first, second], "figure": _FIGURE, "steps": list(rows)}
     return json.dumps(entry, indent=1, allow_nan=False).encode() + b"\n"
 
 

@@ -13,9 +13,8 @@ import numpy as np
 from cliptrase_core.errors import InputError, counted
 from cliptrase_core.evaluation.metrics import ClassCounts, Counts, Rule, bounds_of, figures, resampled_figures, total
 from cliptrase_core.evaluation.records import Record, counts_of, every_record, means
-from cliptrase_core.evaluation.report import FORMAT, Report
+from cliptrase_core.evaluation.report import FORMAT, TABLES, Report
 from cliptrase_core.evaluation.run import records_folder
-from cliptrase_core.io.files import MARK
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,38 +121,37 @@ def read_scored(path: Path) -> Scored:
 
 def _read_report(path: Path) -> Report:
     try:
-        report: Any = json.loads(path.read_text(encoding="utf-8"))
-        _expect_no_table(path, report)
-        keys = report["pictures"]["keys"] if report["format"] == FORMAT else None
-        shaped = isinstance(report["setup"]["quirks"], bool) and all(
-            isinstance(entry["value"], (int, float, type(None))) for entry in report["figures"].values()
-        )
-        names = [row["name"] for row in report["classes"]]
-        if not (shaped and isinstance(keys, list) and all(isinstance(name, str) for name in names + keys)):
-            raise ValueError
-    except InputError:
-        raise
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        got = error.strerror or "one that cannot be read"
-        raise InputError(
-            f"report {path.name!r}", expected="a report of evaluate", got=got, remedy="Check its path."
-        ) from error
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        got, remedy = error.strerror or "one that cannot be read", "Check its path."
+        raise InputError(f"report {path.name!r}", expected="a report of evaluate", got=got, remedy=remedy) from error
+    except (ValueError, RecursionError):
+        content = None
+    table = next((f"--{name}" for name, form in TABLES.items() if _is_of(content, form)), None)
+    if table is not None:
+        remedy = f"Give one of the reports beside it: {path.stem}.*.json."
+        raise InputError(f"report {path.name!r}", expected="a report", got=f"the table of {table}", remedy=remedy)
+    if not _is_of(content, FORMAT) or not _is_whole(content):
         remedy = "Give what --output wrote; run the command of an older version's report again."
-        raise InputError(
-            f"report {path.name!r}", expected="a report of evaluate", got="another file", remedy=remedy
-        ) from error
-    found: Report = report
+        raise InputError(f"report {path.name!r}", expected="a report of evaluate", got="another file", remedy=remedy)
+    found: Report = content
     return found
 
 
-def _expect_no_table(path: Path, content: Any) -> None:
-    """Raise InputError for the table that --methods or --between writes beside its reports."""
-    tables = {f"{MARK} {name}": name for name in ("methods", "between")}
-    name = tables.get(str(content.get("format"))) if isinstance(content, dict) else None
-    if name is not None:
-        remedy = f"Give one of the reports beside it: {path.stem}.*.json."
-        raise InputError(f"report {path.name!r}", expected="a report", got=f"the table of --{name}", remedy=remedy)
+def _is_of(content: Any, form: str) -> bool:
+    return isinstance(content, dict) and content.get("format") == form
+
+
+def _is_whole(report: Any) -> bool:
+    """Return whether a report has all that a comparison reads."""
+    try:
+        keys, names = report["pictures"]["keys"], [row["name"] for row in report["classes"]]
+        values = [entry["value"] for entry in report["figures"].values()]
+        quirks = report["setup"]["quirks"]
+    except (TypeError, KeyError, AttributeError):
+        return False
+    texts = isinstance(keys, list) and all(isinstance(name, str) for name in names + keys)
+    return texts and isinstance(quirks, bool) and all(isinstance(value, (int, float, type(None))) for value in values)
 
 
 def _same(found: dict[str, float], reported: dict[str, float | None]) -> bool:

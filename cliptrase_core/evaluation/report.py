@@ -34,6 +34,8 @@ UNUSED = (("problems", "Pictures that could not be used"), ("left_out", "Picture
 Report = dict[str, Any]
 
 FORMAT = f"{MARK} evaluation"
+TABLES = {"methods": f"{MARK} methods", "between": f"{MARK} between"}
+"""Formats of the tables that are written beside several reports, by option."""
 
 NO_CLASS = "none of the classes"
 CONFUSIONS = 20

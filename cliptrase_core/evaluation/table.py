@@ -9,11 +9,9 @@ from typing import Any
 
 from cliptrase_core.errors import InputError, expect_one_of
 from cliptrase_core.evaluation.metrics import LEVEL
-from cliptrase_core.evaluation.report import Report, digits, span, votes_of
-from cliptrase_core.io.files import MARK
+from cliptrase_core.evaluation.report import TABLES, Report, digits, span, votes_of
 from cliptrase_core.methods.registry import METHODS
 
-FORMAT = f"{MARK} methods"
 ALL = "all"
 """Name of all methods together."""
 VOTE = (
@@ -62,7 +60,7 @@ def rows_of(names: Sequence[str], reports: Sequence[Report], paths: Sequence[Pat
 
 def to_json(title: str, rows: Sequence[dict[str, Any]]) -> bytes:
     """Format the table as JSON, in ASCII as reports are; undefined figures are null."""
-    entry = {"format": FORMAT, "title": title, "methods": list(rows)}
+    entry = {"format": TABLES["methods"], "title": title, "methods": list(rows)}
     return json.dumps(entry, indent=1, allow_nan=False).encode() + b"\n"
 
 
@@ -71,7 +69,7 @@ def to_markdown(title: str, rows: Sequence[dict[str, Any]]) -> bytes:
     about = (
         f"Per cent, with {LEVEL} % intervals over pictures. `evaluate --compare` gives the difference of two reports."
     )
-    lines = [f"# {title}", "", *to_lines(rows), "", about, "", VOTE, "", f"<!-- {FORMAT} -->"]
+    lines = [f"# {title}", "", *to_lines(rows), "", about, "", VOTE, "", f"<!-- {TABLES['methods']} -->"]
     return ("\n".join(lines) + "\n").encode(errors="backslashreplace")
 
 
