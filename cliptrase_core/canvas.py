@@ -88,6 +88,17 @@ def picture_for(
     return shown if shown.shape[:2] == size else _resized(shown, size)
 
 
+def expect_frame(pixels: npt.NDArray[Any], size: Size) -> None:
+    """Raise InputError unless a picture is uint8 and has the size (H, W) of the labels."""
+    if pixels.shape != (*size, 3) or pixels.dtype != np.uint8:
+        raise InputError(
+            "picture",
+            expected=f"uint8 {(*size, 3)}, the frame of the labels",
+            got=f"{pixels.dtype} {pixels.shape}",
+            remedy="Pass the segmented picture; with a paper preset its centre crop, `encoding.model_input`.",
+        )
+
+
 def _resized(pixels: Pixels, size: Size) -> Pixels:
     """Resize a picture (h, w, 3) to (H, W), without aliasing when it gets smaller."""
     way = cv2.INTER_LINEAR if size[0] > pixels.shape[0] else cv2.INTER_AREA

@@ -23,8 +23,8 @@ from cliptrase_core.errors import InputError
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.predictors import Finish, crop_ground_truth
 from cliptrase_core.evaluation.records import Header, expect_same
-from cliptrase_core.evaluation.sources import Labels, Sample, size_and_time
-from cliptrase_core.io.files import MARK, expect_ours, safe_stem, write_all, writing
+from cliptrase_core.evaluation.sources import Labels, Sample
+from cliptrase_core.io.files import MARK, expect_ours, safe_stem, size_and_time, write_all, writing
 from cliptrase_core.io.geometry import centre_crop_frame
 from cliptrase_core.io.masks import IGNORED, read_numbers
 from cliptrase_core.io.png import encode_png

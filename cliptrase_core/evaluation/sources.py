@@ -17,7 +17,7 @@ from cliptrase_core.evaluation.examples import Example, read_mask
 from cliptrase_core.evaluation.layouts import Pair
 from cliptrase_core.evaluation.metrics import boundary_f, confusion_matrix, mean_iou, pixel_accuracy
 from cliptrase_core.evaluation.numbers import Numbers
-from cliptrase_core.io.files import as_file
+from cliptrase_core.io.files import as_file, size_and_time
 from cliptrase_core.io.image import (
     DEFAULT_MAX_PIXELS,
     damage_explained,
@@ -200,15 +200,6 @@ class Examples:
             "accuracy": 100 * pixel_accuracy(matrix),
             "boundary F": 100 * boundary_f(ground_truth, labels),
         }
-
-
-def size_and_time(path: Path) -> tuple[int, int]:
-    """Return size in bytes and modification time in ns of a file, to detect a change; zeros if it is missing."""
-    try:
-        found = path.stat()
-    except OSError:
-        return 0, 0
-    return found.st_size, found.st_mtime_ns
 
 
 def read_turned(path: Path) -> Pixels:

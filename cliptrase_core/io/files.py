@@ -257,6 +257,15 @@ def is_ours(path: Path) -> bool:
         return False
 
 
+def size_and_time(path: Path) -> tuple[int, int]:
+    """Return size in bytes and modification time in ns of a file, to detect a change; zeros if it is missing."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # a ValueError for a zero byte
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content, 64 hexadecimal digits."""
     sha = hashlib.sha256()

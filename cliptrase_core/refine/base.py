@@ -101,14 +101,3 @@ def picture_of(result: Segmentation, image: ImageInput) -> Pixels:
         remedy = "Pass the picture that was segmented."
         raise InputError("picture", expected=f"one of {result.size}", got="none", remedy=remedy)
     return result.canvas(image)
-
-
-def expect_frame(result: Segmentation, image: Pixels) -> None:
-    """Raise InputError unless the picture is uint8 and has the size of the labels."""
-    if image.shape != (*result.size, 3) or image.dtype != np.uint8:
-        raise InputError(
-            "picture",
-            expected=f"uint8 {(*result.size, 3)}, the frame of the labels",
-            got=f"{image.dtype} {image.shape}",
-            remedy="Pass the picture that was segmented; for paper presets, the crop that they label.",
-        )

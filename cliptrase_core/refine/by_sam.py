@@ -16,10 +16,11 @@ from PIL import Image
 
 from cliptrase_core.cache import LRUCache
 from cliptrase_core.cancel import Progress, quietly, steps
+from cliptrase_core.canvas import expect_frame
 from cliptrase_core.errors import InputError, is_whole
 from cliptrase_core.io.geometry import Size, fitted, nearest
 from cliptrase_core.names import EVERYTHING, REGIONS
-from cliptrase_core.refine.base import Pixels, Refiner, Working, expect_frame, refined
+from cliptrase_core.refine.base import Pixels, Refiner, Working, refined
 from cliptrase_core.refine.prompting import Answers, agreement, cover_of, full_size, merge, prompts_of, reports, split
 from cliptrase_core.refine.sam import Embedding, Sam
 from cliptrase_core.reports import ComponentReport
@@ -61,9 +62,9 @@ class SamRefiner:
         def run(
             result: Segmentation, image: Pixels, *, keep: Collection[int] | None = None, step: Progress = quietly
         ) -> Refined:
-            expect_frame(result, image)
+            expect_frame(image, result.size)
             small, seen = (result, image) if working is None else working
-            expect_frame(small, seen)
+            expect_frame(seen, small.size)
             if mode == EVERYTHING:
                 if keep is not None:
                     raise InputError(

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from cliptrase_core.cache import LRUCache
 from cliptrase_core.cancel import Progress, quietly
+from cliptrase_core.canvas import expect_frame
 from cliptrase_core.errors import InputError, expect_one_of
+from cliptrase_core.io.files import size_and_time
 from cliptrase_core.io.image import ImageInput
 from cliptrase_core.models.precision import device_by_name
 from cliptrase_core.names import EDGES, FREE, MODES, NANO_THEN_EDGES, NONE, PROMPTS, PUBLISHED_SAMS, REFINERS, SAM_NANO
 from cliptrase_core.refine import sam_checkpoints
-from cliptrase_core.refine.base import Pixels, Refiner, Working, expect_frame, expect_result, picture_of, refined
+from cliptrase_core.refine.base import Pixels, Refiner, Working, expect_result, picture_of, refined
 from cliptrase_core.refine.guided_filter import follow_edges
 from cliptrase_core.results import Refined, Segmentation, expect_no_fixes
 
@@ -118,20 +120,11 @@ def loaded_sam(name: str, checkpoint: str | None = None, *, device: str = "cpu")
     """Return one of `SAMS`, loaded once for all callers; arguments and errors as for `load_refiner`."""
     from cliptrase_core.refine.by_sam import SamRefiner
 
-    path = None if checkpoint is None else Path(checkpoint).resolve()
-    key = (name, path, None if path is None else _written(path), device)
+    path = None if checkpoint is None else Path(checkpoint)
+    key = (name, path and (path.absolute(), size_and_time(path)), device)
     if _LOADED.peek(key) is None and checkpoint is None and name in PUBLISHED_SAMS:
         path = sam_checkpoints.fetch(name)  # not in the cache's lock, so that others need not wait
     return _LOADED.get(key, lambda: SamRefiner(sam_checkpoints.load_sam(name, path, device=device)))[0]
-
-
-def _written(path: Path) -> tuple[int, int] | None:
-    """Return size and time of a file, which change when it is overwritten; None if there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns
 
 
 def _nothing(
@@ -140,7 +133,7 @@ def _nothing(
     """Return the result without changes, with a report."""
     del step
     _expect_nothing(NONE, keep=keep)
-    expect_frame(result, image)
+    expect_frame(image, result.size)
     return refined(result, result.labels, refiner=NONE, mode=NONE, settings={}, seconds=0.0)
 
 
@@ -149,7 +142,7 @@ def _edges(
 ) -> Refined:
     """Move boundaries to the edges of the picture."""
     _expect_nothing(EDGES, keep=keep)
-    expect_frame(result, image)
+    expect_frame(image, result.size)
     start = time.perf_counter()
     labels = follow_edges(
         image, result.labels, result.confidence, result.grid, lambda share: step(share, "following edges")

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cliptrase_core.canvas import expect_frame
 from cliptrase_core.errors import InputError, is_number, is_truth
 from cliptrase_core.io.geometry import strips
 from cliptrase_core.names import OPACITY
@@ -60,13 +61,7 @@ def overlay(
             raise InputError(what, expected="true or false", got=repr(value)[:80], remedy=remedy)
     font = checked_font(font)
     pixels = np.asarray(image)
-    if pixels.shape != (*result.size, 3) or pixels.dtype != np.uint8:
-        raise InputError(
-            "picture",
-            expected=f"uint8 {(*result.size, 3)}, the frame of the labels",
-            got=f"{pixels.dtype} {pixels.shape}",
-            remedy="Pass the segmented picture; with a paper preset its centre crop, `encoding.model_input`.",
-        )
+    expect_frame(pixels, result.size)
     below = in_grey(pixels) if grey else pixels
     out = lay_over(below, result.small_labels, label_colours(result), style, opacity)
     return draw_names(out, result.labels, result.class_names, font=font) if names else out

@@ -309,6 +309,12 @@ def test_a_checkpoint_that_was_overwritten_is_read_again(tmp_path, monkeypatch):
     assert refiners.loaded_sam("vit_b", "sam.pth") == [b"second"]
 
 
+@pytest.mark.parametrize("path", ["a\0b.pth", "none.pth", ""])
+def test_a_checkpoint_that_is_no_file_is_an_error_of_its_own(path):
+    with pytest.raises(WeightsError, match="expected a file"):
+        load_refiner("vit_b", checkpoint=path)
+
+
 def test_sam_leaves_apple_s_gpu_to_the_model(monkeypatch):
     monkeypatch.setattr(refiners, "device_by_name", lambda name: torch.device(name))
     for device, used in (("mps", "cpu"), ("mps:0", "cpu"), ("cuda:1", "cuda:1")):
